@@ -1,0 +1,190 @@
+//! Builds: what a worker tells of one, and what follows from its end.
+
+mod progress;
+
+use std::sync::Arc;
+
+use stampmill_model::{Build, BuildEvent, BuildId, BuildState, Outcome, RequestId, Wall, WorkerName};
+
+use crate::Engine;
+use crate::config::OccasionKind;
+use crate::input::{Answer, Refusal};
+use crate::outbox::Key;
+use crate::output::{Effect, Write};
+
+/// A build that has not ended.
+#[derive(Clone, Debug)]
+pub(crate) struct OpenBuild {
+    pub(crate) build: Arc<Build>,
+    /// The last message of its worker that is in it.
+    pub(crate) sequence: u64,
+    /// Whether the operator knows of the present gap in its messages.
+    is_gap_told: bool,
+}
+
+impl OpenBuild {
+    /// A build with the messages up to this number in it.
+    pub(crate) fn new(build: Arc<Build>, sequence: u64) -> Self {
+        Self { build, sequence, is_gap_told: false }
+    }
+}
+
+/// How a build ends.
+#[derive(Clone, Debug)]
+pub(crate) struct Ending {
+    pub(crate) outcome: Outcome,
+    pub(crate) summary: String,
+    pub(crate) at: Wall,
+    /// Whether it counts as a try of its request.
+    pub(crate) is_try: bool,
+}
+
+impl Ending {
+    /// The worker never ran it; the request goes back as if nothing had been.
+    pub(crate) fn undone(summary: String, at: Wall) -> Self {
+        Self { outcome: Outcome::Retry, summary, at, is_try: false }
+    }
+}
+
+impl Engine {
+    /// A worker tells of a build. What is doubled, from another worker or of a build that is over changes nothing.
+    pub(crate) fn build_told(
+        &mut self,
+        worker: &WorkerName,
+        id: BuildId,
+        (sequence, previous): (u64, u64),
+        event: BuildEvent,
+    ) {
+        if let Some(state) = self.workers.get_mut(worker) {
+            state.last_seen = Some(self.now.wall);
+        }
+        let Some(open) = self.builds.get_mut(&id).filter(|open| open.build.worker == *worker) else {
+            self.acknowledge(worker, id, sequence);
+            return self.forget_build(worker, id);
+        };
+        if sequence <= open.sequence {
+            let last = open.sequence;
+            return self.acknowledge(worker, id, last);
+        }
+        if previous > open.sequence {
+            if !open.is_gap_told {
+                open.is_gap_told = true;
+                let last = open.sequence;
+                self.outbox.warn(format!("worker `{worker}` tells {sequence} of build {id} after {previous}, and {last} is the last that is stored: dropped"));
+            }
+            return;
+        }
+        (open.sequence, open.is_gap_told) = (sequence, false);
+        self.outbox.mark(Key::Build(id));
+        self.outbox.mark(Key::Sequence(id));
+        self.acknowledge(worker, id, sequence);
+        self.take_event(worker, id, event);
+    }
+
+    fn take_event(&mut self, worker: &WorkerName, id: BuildId, event: BuildEvent) {
+        let Some(open) = self.builds.get_mut(&id) else { return };
+        let request = open.build.request;
+        match event {
+            BuildEvent::Declined { reason } => {
+                let summary = format!("worker declined: {reason}");
+                let at = self.now.wall;
+                let ending = match open.build.state {
+                    BuildState::Cancelling { .. } => Ending { outcome: Outcome::Cancelled, summary, at, is_try: true },
+                    BuildState::Dispatched => Ending::undone(summary, at),
+                    BuildState::Running | BuildState::Finished { .. } => {
+                        Ending { outcome: Outcome::Retry, summary, at, is_try: true }
+                    }
+                };
+                self.bar(request, worker, reason);
+                self.finish_build(id, ending);
+            }
+            BuildEvent::Finished { outcome, summary, at } => {
+                let is_cancelled = matches!(open.build.state, BuildState::Cancelling { .. });
+                let outcome = if is_cancelled && outcome == Outcome::Retry { Outcome::Cancelled } else { outcome };
+                self.finish_build(id, Ending { outcome, summary, at, is_try: true });
+            }
+            event @ (BuildEvent::Accepted
+            | BuildEvent::StepStarted { .. }
+            | BuildEvent::StepSummary { .. }
+            | BuildEvent::LogOpened { .. }
+            | BuildEvent::PropertySet { .. }
+            | BuildEvent::StepFinished { .. }) => {
+                if let Err(oddity) = progress::apply(Arc::make_mut(&mut open.build), event) {
+                    self.outbox.warn(format!("worker `{worker}`, build {id}: {oddity}"));
+                }
+            }
+        }
+    }
+
+    fn acknowledge(&mut self, worker: &WorkerName, build: BuildId, sequence: u64) {
+        self.outbox.effect(Effect::Acknowledge { worker: worker.clone(), build, sequence });
+    }
+
+    /// A person wants a build ended.
+    pub(crate) fn build_cancel_asked(&mut self, id: BuildId, reason: String) -> Result<Answer, Refusal> {
+        let Some(open) = self.builds.get_mut(&id) else {
+            return Err(if id <= self.last.build && id > BuildId(0) {
+                Refusal::Conflict(format!("build {id} has ended"))
+            } else {
+                Refusal::Unknown(format!("there is no build {id}"))
+            });
+        };
+        match open.build.state {
+            BuildState::Dispatched | BuildState::Running => {
+                let build = Arc::make_mut(&mut open.build);
+                build.state = BuildState::Cancelling { reason: reason.clone() };
+                let worker = build.worker.clone();
+                self.outbox.mark(Key::Build(id));
+                self.outbox.effect(Effect::CancelBuild { worker, build: id, reason });
+            }
+            BuildState::Cancelling { .. } | BuildState::Finished { .. } => {}
+        }
+        Ok(Answer::Done)
+    }
+
+    /// A build ends: it leaves the state, its worker has room again, and its request is complete or goes back to the queue.
+    pub(crate) fn finish_build(&mut self, id: BuildId, ending: Ending) {
+        let Some(mut open) = self.builds.remove(&id) else { return };
+        let build = Arc::make_mut(&mut open.build);
+        progress::close_steps(build, ending.outcome, ending.at);
+        build.state = BuildState::Finished { outcome: ending.outcome, summary: ending.summary, at: ending.at };
+        let (worker, builder, request) = (build.worker.clone(), build.builder.clone(), build.request);
+        self.notify_of_build(OccasionKind::BuildFinished, &open.build);
+        self.outbox.unmark(&Key::Sequence(id));
+        self.outbox.put(Key::Build(id), Write::Build(open.build));
+        if let Some(state) = self.workers.get_mut(&worker) {
+            state.builds.remove(&id);
+        }
+        match self.running.get_mut(&builder) {
+            Some(running) if *running > 1 => *running -= 1,
+            Some(_) | None => drop(self.running.remove(&builder)),
+        }
+        self.refresh_free(&worker);
+        self.wake_all();
+        match ending.outcome {
+            Outcome::Retry => self.try_again(request, ending.is_try),
+            Outcome::Success
+            | Outcome::Warnings
+            | Outcome::Failure
+            | Outcome::Skipped
+            | Outcome::Exception
+            | Outcome::Cancelled => self.complete_request(request, ending.outcome),
+        }
+    }
+
+    /// A request goes back to the queue, unless it has had its tries.
+    fn try_again(&mut self, id: RequestId, was_try: bool) {
+        let most = self.config.limits.attempts;
+        let Some(request) = self.requests.get_mut(&id) else { return };
+        if !was_try {
+            let request = Arc::make_mut(request);
+            request.attempts = request.attempts.saturating_sub(1);
+        }
+        if was_try && request.attempts >= most {
+            self.outbox.warn(format!("request {id} is given up: {most} builds of it were lost"));
+            self.complete_request(id, Outcome::Exception);
+        } else {
+            self.queue_request(id);
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! What must hold after every input. Checked in debug builds and in simulation.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use stampmill_model::{BuildState, BuildsetState, RequestState};
+
+use crate::Engine;
+use crate::buildset::{changes_of, outcome_of};
+use crate::intake::Phase;
+use crate::output::NoticeState;
+use crate::scheduling::takes_changes;
+use crate::timers::Timer;
+
+/// Something that must not be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Violation(
+    /// What, with the ids that it concerns.
+    pub String,
+);
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// All that is wrong with an engine's state; nothing, between two inputs.
+#[must_use]
+pub fn check(engine: &Engine) -> Vec<Violation> {
+    let mut found = Findings::default();
+    requests_and_builds(engine, &mut found);
+    buildsets(engine, &mut found);
+    changes(engine, &mut found);
+    workers(engine, &mut found);
+    timers(engine, &mut found);
+    ids(engine, &mut found);
+    found.0
+}
+
+#[derive(Default)]
+struct Findings(Vec<Violation>);
+
+impl Findings {
+    fn expect(&mut self, holds: bool, otherwise: impl FnOnce() -> String) {
+        if !holds {
+            self.0.push(Violation(otherwise()));
+        }
+    }
+}
+
+fn requests_and_builds(engine: &Engine, found: &mut Findings) {
+    for (id, request) in &engine.requests {
+        if let RequestState::Building(build) = request.state {
+            let is_mine = engine.builds.get(&build).is_some_and(|open| open.build.request == *id);
+            found.expect(is_mine, || format!("request {id} is built by {build}, which is not an open build of it"));
+        }
+    }
+    for (id, open) in &engine.builds {
+        let request = open.build.request;
+        let state = engine.requests.get(&request).map(|request| &request.state);
+        found.expect(state == Some(&RequestState::Building(*id)), || {
+            format!("build {id} is open, but its request {request} is {state:?}")
+        });
+        let is_open = !matches!(open.build.state, BuildState::Finished { .. });
+        found.expect(is_open, || format!("build {id} has ended and is among the open ones"));
+    }
+    let pending = engine.requests.values().filter(|request| request.state == RequestState::Pending);
+    found.expect(engine.queue.agrees(pending.map(Arc::as_ref)), || "the queue is not the pending requests".to_owned());
+    found.expect(!engine.is_idle_without_need(), || "a request waits though it could start".to_owned());
+    for (request, worker) in engine.bars.keys() {
+        let is_open = engine.requests.get(request).is_some_and(|request| outcome_of(request).is_none());
+        found.expect(is_open, || format!("request {request} is over, but barred from worker {worker}"));
+    }
+}
+
+fn buildsets(engine: &Engine, found: &mut Findings) {
+    for (id, open) in &engine.buildsets {
+        let requests: Vec<_> = open.set.requests.iter().filter_map(|id| engine.requests.get(id)).collect();
+        found.expect(requests.len() == open.set.requests.len(), || format!("buildset {id} misses a request"));
+        let outcomes: Vec<_> = requests.iter().filter_map(|request| outcome_of(request)).collect();
+        let left = requests.len() - outcomes.len();
+        found.expect(left == open.left, || format!("buildset {id} has {left} requests left, not {}", open.left));
+        found.expect(left > 0, || format!("buildset {id} is open though all its requests are complete"));
+        let will_fail = outcomes.iter().any(|outcome| !outcome.is_good());
+        found.expect(open.set.state == BuildsetState::Open { will_fail }, || {
+            format!("buildset {id} is {:?}, not open with will_fail {will_fail}", open.set.state)
+        });
+    }
+    for request in engine.requests.values() {
+        let is_listed =
+            engine.buildsets.get(&request.buildset).is_some_and(|open| open.set.requests.contains(&request.id));
+        found.expect(is_listed, || format!("request {} belongs to no open buildset", request.id));
+    }
+    let keys = engine.buildsets.iter().filter_map(|(id, open)| Some((open.set.external_id.clone()?, *id)));
+    let keys: BTreeMap<_, _> = keys.collect();
+    found.expect(keys == engine.external_ids, || "the external ids are not those of the open buildsets".to_owned());
+}
+
+fn changes(engine: &Engine, found: &mut Findings) {
+    let mut holds = BTreeMap::new();
+    for id in engine.schedulers.values().flat_map(|state| &state.batches).flat_map(|batch| &batch.changes) {
+        *holds.entry(*id).or_insert(0_usize) += 1;
+    }
+    for id in engine.buildsets.values().flat_map(|open| changes_of(&open.set)) {
+        *holds.entry(id).or_insert(0) += 1;
+    }
+    for (id, open) in &engine.changes {
+        let held = holds.get(id).copied().unwrap_or(0);
+        found.expect(open.holds == held, || format!("change {id} is held {held} times, not {}", open.holds));
+        let change = &open.change;
+        found.expect(!change.decided || held > 0, || format!("change {id} is decided and in nothing open"));
+        let schedulers: BTreeSet<_> = change.decisions.iter().map(|decision| &decision.scheduler).collect();
+        found.expect(schedulers.len() == change.decisions.len(), || {
+            format!("a scheduler has decided twice on change {id}")
+        });
+        if !change.decided && change.codebase.is_some() {
+            let waits =
+                engine.config.schedulers.iter().all(|scheduler| {
+                    schedulers.contains(&scheduler.name) || open.judging.contains_key(&scheduler.name)
+                });
+            found.expect(waits, || format!("change {id} is undecided and nobody is asked"));
+        }
+    }
+}
+
+fn workers(engine: &Engine, found: &mut Findings) {
+    let mut by_worker: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    let mut running = BTreeMap::new();
+    for (id, open) in &engine.builds {
+        by_worker.entry(&open.build.worker).or_default().insert(*id);
+        *running.entry(open.build.builder.clone()).or_insert(0_u32) += 1;
+    }
+    found.expect(running == engine.running, || format!("builders run {running:?}, not {:?}", engine.running));
+    for (name, state) in &engine.workers {
+        let builds = by_worker.remove(name).unwrap_or_default();
+        found.expect(builds == state.builds, || format!("worker {name} has {builds:?}, not {:?}", state.builds));
+        let is_free = engine.free_slots(name) > 0;
+        found.expect(is_free == engine.free.contains(name), || {
+            format!("worker {name} is wrong in the index of free ones")
+        });
+        let waits_for_it = engine.timers.due(&Timer::WorkerLost(name.clone())).is_some();
+        let is_away_with_builds = matches!(state.link, crate::workers::Link::Away(_)) && !builds.is_empty();
+        found.expect(!is_away_with_builds || waits_for_it, || format!("nobody waits for worker {name} and its builds"));
+    }
+    found.expect(by_worker.is_empty(), || format!("builds on unknown workers: {by_worker:?}"));
+}
+
+fn timers(engine: &Engine, found: &mut Findings) {
+    found.expect(engine.timers.agree(), || "the indexes of the timers differ".to_owned());
+    let mut expect = |timer: Timer, at| {
+        let due = engine.timers.due(&timer);
+        found.expect(due == Some(at), || format!("{timer:?} is due at {due:?}, not {at:?}"));
+    };
+    for (name, source) in &engine.sources {
+        match source.phase {
+            Phase::Waiting(until) => expect(Timer::Poll(name.clone()), until),
+            Phase::Stopped | Phase::Asking { .. } => {}
+        }
+    }
+    for scheduler in engine.config.schedulers.iter().filter(|scheduler| takes_changes(&scheduler.kind)) {
+        let batches = engine.schedulers.get(&scheduler.name).into_iter().flat_map(|state| &state.batches);
+        for batch in batches {
+            if let Some(at) = batch.fires_at {
+                expect(Timer::Batch(scheduler.name.clone(), batch.branch.clone()), at);
+            }
+        }
+    }
+    for (id, notice) in &engine.notices {
+        match notice.state {
+            NoticeState::Waiting { until, .. } => expect(Timer::Report(*id), until),
+            NoticeState::Sending | NoticeState::Dead { .. } => {}
+        }
+    }
+    let next = engine.timers.next();
+    let now = engine.now.steady;
+    found
+        .expect(next.is_none_or(|next| next > now), || format!("a timer is due at {next:?}, which is past at {now:?}"));
+}
+
+fn ids(engine: &Engine, found: &mut Findings) {
+    let last = &engine.last;
+    let fits = engine.changes.keys().next_back().is_none_or(|id| *id <= last.change)
+        && engine.buildsets.keys().next_back().is_none_or(|id| *id <= last.buildset)
+        && engine.requests.keys().next_back().is_none_or(|id| *id <= last.request)
+        && engine.builds.keys().next_back().is_none_or(|id| *id <= last.build)
+        && engine.notices.keys().next_back().is_none_or(|id| *id <= last.notice);
+    found.expect(fits, || format!("an id is higher than the last one given: {last:?}"));
+}

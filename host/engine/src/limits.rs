@@ -1,0 +1,34 @@
+//! Limits that the operator does not set, each with the reason for its number.
+
+use stampmill_model::Milliseconds;
+
+/// The first pause after something failed; each further one is twice as long.
+pub(crate) const RETRY_PAUSE_FIRST: Milliseconds = Milliseconds::from_seconds(1);
+
+/// A plugin may ask for a longer pause than the operator's longest, but not for longer than this: a mistyped unit must not silence it for years.
+pub(crate) const RETRY_AFTER_MOST: Milliseconds = Milliseconds::from_seconds(24 * 3600);
+
+/// How often a codebase generator or filter is asked about one change: with doubling pauses up to a quarter of an hour these are about three
+/// hours, then the change is shown as failed.
+pub(crate) const DECISION_TRIES: u32 = 20;
+
+/// Changes in one batch. The largest push that is taken in one poll fits; what is beyond would make a message that no worker takes.
+pub(crate) const BATCH_CHANGES_MOST: usize = 10_000;
+
+/// Branches that wait in one scheduler; more than any repository has in work at a time.
+pub(crate) const BATCHES_MOST: usize = 1_000;
+
+/// Deliveries that are remembered. A forge repeats a delivery within hours; ten thousand are a day of a busy one.
+pub(crate) const DELIVERIES_MOST: usize = 10_000;
+
+/// Logs of one step: each is a line on the build's page.
+pub(crate) const LOGS_OF_STEP_MOST: usize = 256;
+
+/// Properties of one build: they are stored as one row with it.
+pub(crate) const PROPERTIES_OF_BUILD_MOST: usize = 4_096;
+
+/// Open requests and changes up to which a debug build checks the invariants after every input: a check of so many takes about a millisecond.
+pub(crate) const CHECKED_ALWAYS: usize = 1_000;
+
+/// Of so many inputs one is followed by a check when more is open, so that a debug build can still be used.
+pub(crate) const CHECKED_ONE_IN: u64 = 1_000;

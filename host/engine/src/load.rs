@@ -1,0 +1,136 @@
+//! Loading: from the open work that the store kept to a running engine. Every effect that is not known to be finished is emitted again;
+//! there is no other recovery.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use stampmill_model::{Build, Buildset, Now, RequestState};
+
+use crate::Engine;
+use crate::assign::Wake;
+use crate::build::OpenBuild;
+use crate::buildset::{OpenBuildset, changes_of, outcome_of};
+use crate::config::Config;
+use crate::intake::{Deliveries, OpenChange, Source};
+use crate::lookup::Lookup;
+use crate::outbox::{Key, Outbox};
+use crate::output::Output;
+use crate::queue::Queue;
+use crate::snapshot::Snapshot;
+use crate::timers::Timers;
+use crate::workers::WorkerState;
+
+impl Engine {
+    /// An engine that goes on where the last one was. No worker is connected yet; orders and cancellations go out again as each connects.
+    #[must_use]
+    pub fn new(config: Arc<Config>, snapshot: Snapshot, now: Now) -> (Self, Vec<Output>) {
+        let mut engine = Self {
+            now,
+            generation: 0,
+            handled: 0,
+            lookup: Lookup::new(&config),
+            config,
+            last: snapshot.last,
+            timers: Timers::default(),
+            outbox: Outbox::default(),
+            sources: BTreeMap::new(),
+            deliveries: Deliveries::default(),
+            changes: BTreeMap::new(),
+            schedulers: snapshot.schedulers.into_iter().collect(),
+            buildsets: BTreeMap::new(),
+            external_ids: BTreeMap::new(),
+            requests: snapshot.requests.into_iter().map(|request| (request.id, request)).collect(),
+            queue: Queue::default(),
+            wake: Wake::default(),
+            bars: BTreeMap::new(),
+            builds: BTreeMap::new(),
+            build_numbers: snapshot.build_numbers.into_iter().collect(),
+            running: BTreeMap::new(),
+            workers: BTreeMap::new(),
+            free: BTreeSet::new(),
+            notices: snapshot.notices.into_iter().map(|notice| (notice.id, notice)).collect(),
+        };
+        engine.sources = snapshot.cursors.into_iter().map(|(name, cursor)| (name, Source::at(cursor))).collect();
+        for delivery in snapshot.deliveries {
+            engine.deliveries.remember(delivery);
+        }
+        for change in snapshot.changes {
+            engine.changes.insert(change.id, OpenChange::new(change));
+        }
+        engine.load_buildsets(snapshot.buildsets);
+        engine.load_builds(snapshot.builds);
+        engine.load_queue();
+        engine.hold_changes();
+        engine.resume_notices();
+        engine.take_up_configuration();
+        engine.fire_due();
+        engine.assign();
+        let outputs = engine.flush();
+        engine.check_in_debug();
+        (engine, outputs)
+    }
+
+    fn load_buildsets(&mut self, buildsets: Vec<Arc<Buildset>>) {
+        for set in buildsets {
+            let requests = set.requests.iter().filter_map(|request| self.requests.get(request));
+            let left = requests.filter(|request| outcome_of(request).is_none()).count();
+            if let Some(key) = &set.external_id {
+                self.external_ids.insert(key.clone(), set.id);
+            }
+            self.buildsets.insert(set.id, OpenBuildset { set, left });
+        }
+    }
+
+    /// Their workers get time to come back.
+    fn load_builds(&mut self, builds: Vec<(Arc<Build>, u64)>) {
+        for (build, sequence) in builds {
+            *self.running.entry(build.builder.clone()).or_default() += 1;
+            let worker: &mut WorkerState = self.workers.entry(build.worker.clone()).or_default();
+            worker.builds.insert(build.id);
+            self.builds.insert(build.id, OpenBuild::new(build, sequence));
+        }
+        let names: Vec<_> = self.workers.keys().cloned().collect();
+        for name in names {
+            self.expect_worker(&name);
+        }
+    }
+
+    /// A request whose build is missing would wait for ever; it goes back to the queue.
+    fn load_queue(&mut self) {
+        for (id, request) in &mut self.requests {
+            match request.state {
+                RequestState::Building(build) if !self.builds.contains_key(&build) => {
+                    self.outbox
+                        .warn(format!("build {build} of request {id} is missing in the store: it is built again"));
+                    self.outbox.mark(Key::Request(*id));
+                    Arc::make_mut(request).state = RequestState::Pending;
+                    self.queue.insert(request);
+                }
+                RequestState::Pending => self.queue.insert(request),
+                RequestState::AwaitingApproval | RequestState::Building(_) | RequestState::Complete { .. } => {}
+            }
+        }
+    }
+
+    fn hold_changes(&mut self) {
+        let in_batches = self.schedulers.values().flat_map(|state| &state.batches).flat_map(|batch| &batch.changes);
+        let in_sets = self.buildsets.values().flat_map(|open| changes_of(&open.set));
+        let held: Vec<_> = in_batches.copied().chain(in_sets).collect();
+        for id in held {
+            self.hold_change(id);
+        }
+        let all: Vec<_> = self.changes.keys().copied().collect();
+        for id in all {
+            self.forget_if_done(id);
+        }
+    }
+
+    /// Brings everything in line with the configuration: at start, and when it has changed. Nothing that is under way is dropped.
+    pub(crate) fn take_up_configuration(&mut self) {
+        self.sync_sources();
+        self.sync_batches();
+        self.sync_periodic();
+        self.reconsider_changes();
+        self.sync_workers();
+    }
+}

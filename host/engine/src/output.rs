@@ -1,0 +1,204 @@
+//! What the engine wants: writes that must be stored, and effects that may happen once the writes before them are.
+
+use std::sync::Arc;
+
+use stampmill_model::{
+    Build, BuildId, BuildOrder, Buildset, Change, ChangeId, ChangeSourceName, Milliseconds, NoticeId, ReporterName,
+    Request, SchedulerName, Steady, Wall, WorkerName,
+};
+
+use crate::config::OccasionKind;
+use crate::input::{Answer, ReplyTo};
+
+/// One output, in order.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Output {
+    /// Must be stored.
+    Write(Write),
+    /// May happen only once every write before it is durable.
+    Effect(Effect),
+}
+
+/// Something to store. Each replaces what was stored under the same key.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Write {
+    /// A change; key: id.
+    Change(Arc<Change>),
+    /// A buildset; key: id.
+    Buildset(Arc<Buildset>),
+    /// A request; key: id.
+    Request(Arc<Request>),
+    /// A build; key: id.
+    Build(Arc<Build>),
+    /// Messages of the build's worker up to this number are in the state; key: build. Goes with the end of the build.
+    BuildSequence(BuildId, u64),
+    /// The cursor of a change source; key: name.
+    Cursor(ChangeSourceName, String),
+    /// A delivery of a hook was taken; key: source and delivery. Kept for the horizon of deliveries.
+    Delivery(Delivery),
+    /// What a scheduler waits with; key: name.
+    SchedulerState(SchedulerName, SchedulerState),
+    /// A notice that a reporter must get; key: id.
+    Notice(Notice),
+    /// A notice was delivered.
+    NoticeDone(NoticeId),
+}
+
+/// A delivery that was taken.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Delivery {
+    /// Which source.
+    pub source: ChangeSourceName,
+    /// The sender's id.
+    pub id: String,
+    /// The changes it became.
+    pub changes: Vec<ChangeId>,
+    /// When.
+    pub at: Wall,
+}
+
+/// What a scheduler waits with.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct SchedulerState {
+    /// One for each branch that has changes waiting (one at most for a single-branch scheduler).
+    pub batches: Vec<Batch>,
+    /// When a periodic scheduler fires next.
+    pub next_firing: Option<Steady>,
+}
+
+/// Changes that wait for a quiet tree.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Batch {
+    /// The branch, for a scheduler with a timer per branch.
+    pub branch: Option<String>,
+    /// In order of arrival.
+    pub changes: Vec<ChangeId>,
+    /// When the tree counts as quiet; `None` while no important change is among them.
+    pub fires_at: Option<Steady>,
+}
+
+/// A notice to a reporter.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Notice {
+    /// The same at every attempt.
+    pub id: NoticeId,
+    /// Who is told.
+    pub reporter: ReporterName,
+    /// Of what.
+    pub occasion: OccasionKind,
+    /// Of which build, for the build occasions.
+    pub subject: Subject,
+    /// Attempts made or under way.
+    pub attempt: u32,
+    /// How far it is.
+    pub state: NoticeState,
+}
+
+/// What a notice is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Subject {
+    /// A build.
+    Build(BuildId),
+    /// A buildset.
+    Buildset(stampmill_model::BuildsetId),
+}
+
+/// How far a notice is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum NoticeState {
+    /// An attempt is under way.
+    Sending,
+    /// The last attempt failed; the next is due.
+    Waiting {
+        /// When.
+        until: Steady,
+        /// Why.
+        error: String,
+    },
+    /// Given up: shown on the dead-letter list.
+    Dead {
+        /// Why.
+        error: String,
+        /// When.
+        at: Wall,
+    },
+}
+
+/// Something to do in the world. Each may be emitted again after a restart, with the same attempt number.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Effect {
+    /// Ask a poller; answered by `Input::Polled`.
+    Poll {
+        /// Which.
+        source: ChangeSourceName,
+        /// Where it was.
+        cursor: Option<String>,
+        /// To come back with.
+        attempt: u64,
+    },
+    /// Ask the codebase generator; answered by `Input::CodebaseFound`.
+    AskCodebase {
+        /// Of which change.
+        change: Arc<Change>,
+    },
+    /// Ask the filters of a scheduler; answered by `Input::Judged`.
+    AskFilters {
+        /// Which scheduler.
+        scheduler: SchedulerName,
+        /// Which change.
+        change: Arc<Change>,
+    },
+    /// Give a build to a worker; answered by `Input::BuildTold`. A worker that has it already ignores it.
+    Dispatch {
+        /// Which worker.
+        worker: WorkerName,
+        /// What.
+        order: Box<BuildOrder>,
+    },
+    /// Tell a worker to end a build, or to forget one that is no longer its own.
+    CancelBuild {
+        /// Which worker.
+        worker: WorkerName,
+        /// Which build.
+        build: BuildId,
+        /// Who and why.
+        reason: String,
+    },
+    /// Tell a worker that messages of a build up to this number are durable.
+    Acknowledge {
+        /// Which worker.
+        worker: WorkerName,
+        /// Which build.
+        build: BuildId,
+        /// The last number.
+        sequence: u64,
+    },
+    /// Tell a reporter; answered by `Input::Reported`.
+    Report {
+        /// What and whom.
+        notice: Notice,
+    },
+    /// Answer somebody who waits.
+    Answer {
+        /// Who.
+        reply: ReplyTo,
+        /// What.
+        answer: Answer,
+    },
+    /// Something the operator should see in the host's own log.
+    Warn {
+        /// What.
+        message: String,
+    },
+}
+
+/// The state of one change source, for people.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ChangeSourceState {
+    /// Which.
+    pub name: ChangeSourceName,
+    /// The last error, if the last poll failed.
+    pub trouble: Option<String>,
+    /// When it is asked next; `None` while it is being asked, and for hooks.
+    pub next_poll_in: Option<Milliseconds>,
+}

@@ -1,0 +1,111 @@
+//! The queue: requests that wait, in the order of their turn: priority, then age.
+//!
+//! Requests that the same workers can run stand in one lane, so that a lane that is stuck costs one look and not one for each request.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use stampmill_model::{BuilderName, Request, RequestId, WorkerName};
+
+/// What decides which workers can run a request.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Lane {
+    pub(crate) builder: BuilderName,
+    pub(crate) only_worker: Option<WorkerName>,
+}
+
+impl Lane {
+    /// The lane of a request.
+    pub(crate) fn of(request: &Request) -> Self {
+        Self { builder: request.builder.clone(), only_worker: request.only_worker.clone() }
+    }
+}
+
+/// A place in the queue: the smaller, the earlier.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Turn {
+    priority: Reverse<i32>,
+    pub(crate) request: RequestId,
+}
+
+impl Turn {
+    /// The place of a request.
+    pub(crate) fn of(request: &Request) -> Self {
+        Self { priority: Reverse(request.priority), request: request.id }
+    }
+}
+
+/// All requests that wait for a worker.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Queue {
+    /// No lane is empty.
+    lanes: BTreeMap<Lane, BTreeSet<Turn>>,
+    /// The first of each lane.
+    heads: BTreeMap<Turn, Lane>,
+}
+
+impl Queue {
+    /// Adds a request.
+    pub(crate) fn insert(&mut self, request: &Request) {
+        let (lane, turn) = (Lane::of(request), Turn::of(request));
+        let turns = self.lanes.entry(lane.clone()).or_default();
+        let head = turns.first().copied();
+        if turns.insert(turn) && head.is_none_or(|head| turn < head) {
+            if let Some(head) = head {
+                self.heads.remove(&head);
+            }
+            self.heads.insert(turn, lane);
+        }
+    }
+
+    /// Takes a request out, if it is in.
+    pub(crate) fn remove(&mut self, request: &Request) {
+        let (lane, turn) = (Lane::of(request), Turn::of(request));
+        let Some(turns) = self.lanes.get_mut(&lane) else { return };
+        turns.remove(&turn);
+        let next = turns.first().copied();
+        if next.is_none() {
+            self.lanes.remove(&lane);
+        }
+        if self.heads.remove(&turn).is_some()
+            && let Some(next) = next
+        {
+            self.heads.insert(next, lane);
+        }
+    }
+
+    /// The first of each lane, earliest first.
+    pub(crate) fn heads(&self) -> impl Iterator<Item = (Turn, &Lane)> {
+        self.heads.iter().map(|(turn, lane)| (*turn, lane))
+    }
+
+    /// Who waits in a lane, earliest first.
+    pub(crate) fn lane(&self, lane: &Lane) -> impl Iterator<Item = Turn> {
+        self.lanes.get(lane).into_iter().flatten().copied()
+    }
+
+    /// Everybody, earliest first.
+    pub(crate) fn in_order(&self) -> Vec<RequestId> {
+        let mut turns: Vec<_> = self.lanes.values().flatten().copied().collect();
+        turns.sort_unstable();
+        turns.into_iter().map(|turn| turn.request).collect()
+    }
+
+    /// How many wait for the same builder and go first.
+    pub(crate) fn ahead_of(&self, request: &Request) -> usize {
+        let turn = Turn::of(request);
+        let first = Lane { builder: request.builder.clone(), only_worker: None };
+        let lanes = self.lanes.range(first..).take_while(|(lane, _)| lane.builder == request.builder);
+        lanes.map(|(_, turns)| turns.range(..turn).count()).sum()
+    }
+
+    /// Whether both indexes say the same, and hold exactly these requests.
+    pub(crate) fn agrees<'a>(&self, pending: impl Iterator<Item = &'a Request>) -> bool {
+        let mut lanes: BTreeMap<Lane, BTreeSet<Turn>> = BTreeMap::new();
+        for request in pending {
+            lanes.entry(Lane::of(request)).or_default().insert(Turn::of(request));
+        }
+        let heads = lanes.iter().filter_map(|(lane, turns)| Some((*turns.first()?, lane.clone())));
+        lanes == self.lanes && heads.collect::<BTreeMap<_, _>>() == self.heads
+    }
+}

@@ -1,0 +1,175 @@
+//! Scheduling: every scheduler decides on every change, and each kind has its own way to a buildset.
+
+mod batch;
+mod force;
+mod periodic;
+mod selection;
+mod stamps;
+
+use std::sync::Arc;
+
+use stampmill_model::{BuilderName, ChangeId, Decision, SchedulerName, Verdict, WorkerName};
+
+pub(crate) use batch::takes_changes;
+
+use crate::Engine;
+use crate::buildset::Wish;
+use crate::config::Scheduler;
+use crate::input::Trouble;
+use crate::intake::Judging;
+use crate::limits::DECISION_TRIES;
+use crate::lookup::allows;
+use crate::outbox::Key;
+use crate::output::Effect;
+use crate::timers::Timer;
+
+impl Engine {
+    /// Lets every scheduler that has not decided on a change do so, as far as it can without its filters.
+    pub(crate) fn decide(&mut self, id: ChangeId) {
+        let config = Arc::clone(&self.config);
+        for scheduler in &config.schedulers {
+            let Some(open) = self.changes.get(&id) else { return };
+            if open.change.decisions.iter().any(|decision| decision.scheduler == scheduler.name) {
+                continue;
+            }
+            if let Some(reason) = selection::refusal(scheduler, &open.change) {
+                self.record(id, scheduler, Verdict::Ignored, reason);
+            } else if scheduler.filters == 0 {
+                self.record(id, scheduler, Verdict::Important, "important".to_owned());
+            } else if !open.judging.contains_key(&scheduler.name) {
+                self.ask_filters(&scheduler.name, id);
+            }
+        }
+        self.close_decisions(id);
+    }
+
+    /// Asks the filters of a scheduler about a change.
+    pub(crate) fn ask_filters(&mut self, scheduler: &SchedulerName, id: ChangeId) {
+        let generation = self.generation;
+        let Some(open) = self.changes.get_mut(&id) else { return };
+        let judging = open.judging.entry(scheduler.clone()).or_insert(Judging { failures: 0, generation });
+        judging.generation = generation;
+        let change = Arc::clone(&open.change);
+        self.outbox.effect(Effect::AskFilters { scheduler: scheduler.clone(), change });
+    }
+
+    /// The filters of a scheduler have judged a change. They fail closed: without an answer the change is not built, and shows why.
+    pub(crate) fn judged(
+        &mut self,
+        name: &SchedulerName,
+        id: ChangeId,
+        result: Result<Vec<(Verdict, String)>, Trouble>,
+    ) {
+        let config = Arc::clone(&self.config);
+        let Some(scheduler) = self.lookup.scheduler(name).map(|position| &config.schedulers[position]) else { return };
+        let generation = self.generation;
+        let Some(judging) = self.changes.get_mut(&id).and_then(|open| open.judging.get_mut(name)) else { return };
+        self.timers.cancel(&Timer::Filters(name.clone(), id));
+        let (verdict, reason) = match result {
+            Ok(judgements) if judgements.len() == scheduler.filters => strictest(judgements),
+            Ok(_) if judging.generation != generation => return self.ask_filters(name, id),
+            Ok(judgements) => {
+                let (made, wanted) = (judgements.len(), scheduler.filters);
+                (Verdict::Failed, format!("{made} judgements came from {wanted} filters"))
+            }
+            Err(trouble) => {
+                judging.failures += 1;
+                let failures = judging.failures;
+                if trouble.retry && failures < DECISION_TRIES {
+                    let at = self.now.steady + self.pause_after(failures, &trouble);
+                    return self.timers.set(Timer::Filters(name.clone(), id), at);
+                }
+                (Verdict::Failed, trouble.message)
+            }
+        };
+        if verdict == Verdict::Failed {
+            self.outbox.warn(format!("a filter of scheduler `{name}` failed on change {id}: {reason}"));
+        }
+        self.record(id, scheduler, verdict, reason);
+        self.close_decisions(id);
+    }
+
+    fn record(&mut self, id: ChangeId, scheduler: &Scheduler, verdict: Verdict, reason: String) {
+        let lookup = &self.lookup;
+        let Some(open) = self.changes.get_mut(&id) else { return };
+        open.judging.remove(&scheduler.name);
+        let decisions = &mut Arc::make_mut(&mut open.change).decisions;
+        decisions.push(Decision { scheduler: scheduler.name.clone(), verdict, reason });
+        decisions.sort_by_key(|decision| lookup.scheduler(&decision.scheduler).unwrap_or(usize::MAX));
+        self.timers.cancel(&Timer::Filters(scheduler.name.clone(), id));
+        self.outbox.mark(Key::Change(id));
+        match verdict {
+            Verdict::Important => self.join_batch(scheduler, id, true),
+            Verdict::Unimportant => self.join_batch(scheduler, id, false),
+            Verdict::Ignored | Verdict::Failed => {}
+        }
+    }
+
+    fn close_decisions(&mut self, id: ChangeId) {
+        let Some(open) = self.changes.get_mut(&id) else { return };
+        let decisions = &open.change.decisions;
+        let decided = self
+            .config
+            .schedulers
+            .iter()
+            .all(|scheduler| decisions.iter().any(|decision| decision.scheduler == scheduler.name));
+        if decided {
+            Arc::make_mut(&mut open.change).decided = true;
+            self.outbox.mark(Key::Change(id));
+            self.forget_if_done(id);
+        }
+    }
+
+    /// Takes up every change that is not decided: at start, and when the configuration has changed.
+    pub(crate) fn reconsider_changes(&mut self) {
+        let undecided = self.changes.iter().filter(|(_, open)| !open.change.decided);
+        let undecided: Vec<_> = undecided.map(|(id, _)| *id).collect();
+        for id in undecided {
+            self.forget_removed_filters(id);
+            let Some(open) = self.changes.get(&id) else { continue };
+            let is_asked = self.generation > 0 && self.config.codebase_generator && open.change.codebase.is_none();
+            if !is_asked {
+                self.timers.cancel(&Timer::Codebase(id));
+                self.find_codebase(id);
+            }
+        }
+    }
+
+    fn forget_removed_filters(&mut self, id: ChangeId) {
+        let (lookup, timers) = (&self.lookup, &mut self.timers);
+        if let Some(open) = self.changes.get_mut(&id) {
+            open.judging.retain(|name, _| {
+                let stays = lookup.scheduler(name).is_some();
+                if !stays {
+                    timers.cancel(&Timer::Filters(name.clone(), id));
+                }
+                stays
+            });
+        }
+    }
+
+    /// What a scheduler wants of these builders: one build of each, or one on every worker that fits.
+    fn wishes(&self, scheduler: &Scheduler, builders: &[BuilderName], worker: Option<&WorkerName>) -> Vec<Wish> {
+        let mut wishes = Vec::with_capacity(builders.len());
+        for builder in builders {
+            if scheduler.on_every_worker && worker.is_none() {
+                let fits = self.builder(builder).into_iter().flat_map(|configured| {
+                    self.config.workers.iter().filter(|worker| allows(&configured.workers, worker))
+                });
+                wishes.extend(
+                    fits.map(|worker| Wish { builder: builder.clone(), only_worker: Some(worker.name.clone()) }),
+                );
+            } else {
+                wishes.push(Wish { builder: builder.clone(), only_worker: worker.cloned() });
+            }
+        }
+        wishes
+    }
+}
+
+/// Of several judgements the strictest holds; of equal ones the first.
+fn strictest(judgements: Vec<(Verdict, String)>) -> (Verdict, String) {
+    let strictest = judgements.into_iter().reduce(|best, next| if next.0 > best.0 { next } else { best });
+    let (verdict, reason) = strictest.unwrap_or((Verdict::Important, String::new()));
+    if reason.is_empty() { (verdict, verdict.as_str().to_owned()) } else { (verdict, reason) }
+}

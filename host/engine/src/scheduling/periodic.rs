@@ -1,0 +1,61 @@
+//! Periodic: builds at intervals of steady time, whatever the clock on the wall does.
+
+use std::sync::Arc;
+
+use stampmill_model::{Milliseconds, PropertySource, SchedulerName};
+
+use super::{batch, stamps};
+use crate::Engine;
+use crate::buildset::NewBuildset;
+use crate::config::SchedulerKind;
+use crate::outbox::Key;
+use crate::properties;
+use crate::timers::Timer;
+
+impl Engine {
+    /// Starts and stops periodic schedulers as the configuration says. One that has never fired does so at once.
+    pub(crate) fn sync_periodic(&mut self) {
+        let config = Arc::clone(&self.config);
+        let running: Vec<_> = self.timers.running().map(|(timer, _)| timer.clone()).collect();
+        for timer in running.iter().filter(|timer| matches!(timer, Timer::Periodic(_))) {
+            self.timers.cancel(timer);
+        }
+        for scheduler in &config.schedulers {
+            let SchedulerKind::Periodic { every } = scheduler.kind else { continue };
+            let latest = self.now.steady + every;
+            let planned = self.schedulers.get(&scheduler.name).and_then(|state| state.next_firing);
+            let at = planned.map_or(self.now.steady, |planned| planned.min(latest));
+            self.timers.set(Timer::Periodic(scheduler.name.clone()), at);
+        }
+    }
+
+    /// Makes a buildset of the defaults and plans the next one. Firings that were missed are not made up for.
+    pub(crate) fn fire_periodic(&mut self, name: &SchedulerName) {
+        let config = Arc::clone(&self.config);
+        let Some(scheduler) = self.lookup.scheduler(name).map(|position| &config.schedulers[position]) else { return };
+        let SchedulerKind::Periodic { every } = scheduler.kind else { return };
+        let every = every.max(Milliseconds(1));
+        let now = self.now.steady;
+        let state = self.schedulers.entry(name.clone()).or_default();
+        let in_rhythm =
+            state.next_firing.map(|planned| planned + every).filter(|next| *next > now && *next <= now + every);
+        let next = in_rhythm.unwrap_or(now + every);
+        state.next_firing = Some(next);
+        self.timers.set(Timer::Periodic(name.clone()), next);
+        self.outbox.mark(Key::Scheduler(name.clone()));
+        let wishes = self.wishes(scheduler, &scheduler.builders, None);
+        if wishes.is_empty() {
+            self.outbox.warn(format!("scheduler `{name}` fires, but no configured worker fits its builders"));
+            return;
+        }
+        self.submit(NewBuildset {
+            reason: batch::reason(scheduler),
+            scheduler: Some(name.clone()),
+            stamps: scheduler.codebases.iter().map(stamps::of_default).collect(),
+            properties: properties::sourced(&scheduler.properties, &PropertySource::Scheduler),
+            wishes,
+            priority: scheduler.priority,
+            ..NewBuildset::default()
+        });
+    }
+}

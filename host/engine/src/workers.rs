@@ -1,0 +1,225 @@
+//! Workers: who is connected, who has room, and what becomes of builds whose worker is gone.
+
+use std::collections::BTreeSet;
+
+use stampmill_model::{BuildId, BuildState, Outcome, Wall, WorkerInfo, WorkerName};
+
+use crate::Engine;
+use crate::build::Ending;
+use crate::output::Effect;
+use crate::timers::Timer;
+
+/// What a worker is told of a build that it should forget.
+pub(crate) const NOT_YOURS: &str = "the build is over, or not this worker's";
+
+/// A worker as it is now.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct WorkerState {
+    pub(crate) link: Link,
+    /// Open builds that were given to it.
+    pub(crate) builds: BTreeSet<BuildId>,
+    pub(crate) last_seen: Option<Wall>,
+}
+
+/// Whether a worker is there.
+#[derive(Clone, Debug)]
+pub(crate) enum Link {
+    /// It is, and says this of itself.
+    Connected(WorkerInfo),
+    /// It is not; what it said of itself when it was.
+    Away(Option<WorkerInfo>),
+}
+
+impl Default for Link {
+    fn default() -> Self {
+        Self::Away(None)
+    }
+}
+
+/// A worker, for people.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WorkerView {
+    /// Which.
+    pub name: WorkerName,
+    /// What it said of itself when it connected last; `None` when it has not since the host started.
+    pub info: Option<WorkerInfo>,
+    /// Whether it is connected.
+    pub connected: bool,
+    /// The open builds that were given to it.
+    pub builds: Vec<BuildId>,
+    /// When it was heard of last since the host started.
+    pub last_seen: Option<Wall>,
+}
+
+impl Engine {
+    /// A worker has connected and named the builds that it has.
+    pub(crate) fn worker_connected(&mut self, name: &WorkerName, info: WorkerInfo, builds: Vec<BuildId>) {
+        let told: BTreeSet<BuildId> = builds.into_iter().collect();
+        let mine = self.workers.get(name).map(|state| state.builds.clone()).unwrap_or_default();
+        for build in told.difference(&mine) {
+            self.forget_build(name, *build);
+        }
+        if self.lookup.worker(name).is_none() && mine.is_empty() {
+            self.outbox.warn(format!("worker `{name}` has connected, but is not configured"));
+            return;
+        }
+        let state = self.workers.entry(name.clone()).or_default();
+        state.link = Link::Connected(info);
+        state.last_seen = Some(self.now.wall);
+        self.timers.cancel(&Timer::WorkerLost(name.clone()));
+        self.refresh_free(name);
+        self.wake_all();
+        for build in mine {
+            self.reconcile(name, build, told.contains(&build));
+        }
+    }
+
+    /// Brings a build and its worker to the same mind after a cut.
+    fn reconcile(&mut self, worker: &WorkerName, id: BuildId, has_it: bool) {
+        let Some(open) = self.builds.get(&id) else { return };
+        match (&open.build.state, has_it) {
+            (BuildState::Dispatched | BuildState::Running, true) => {}
+            (BuildState::Dispatched, false) => self.dispatch_again(worker, id),
+            (BuildState::Cancelling { reason }, true) => {
+                let reason = reason.clone();
+                self.outbox.effect(Effect::CancelBuild { worker: worker.clone(), build: id, reason });
+            }
+            (BuildState::Running | BuildState::Cancelling { .. }, false) => {
+                self.lose_build(id, format!("worker `{worker}` came back without it"));
+            }
+            (BuildState::Finished { .. }, _) => debug_assert!(false, "build {id} is finished and open"),
+        }
+    }
+
+    /// The order did not arrive. It goes out again, unless the configuration no longer allows it.
+    fn dispatch_again(&mut self, worker: &WorkerName, id: BuildId) {
+        let config = std::sync::Arc::clone(&self.config);
+        let Some(open) = self.builds.get(&id) else { return };
+        let builder_name = open.build.builder.clone();
+        let position = self.lookup.worker(worker);
+        let fits = position.is_some_and(|position| self.lookup.fits(&builder_name).contains(&position));
+        let builder = self.lookup.builder(&builder_name).map(|position| &config.builders[position]);
+        match builder {
+            Some(builder) if fits && self.has_tier(worker, builder) => self.dispatch(id, builder),
+            Some(_) => {
+                let summary = format!("builder `{builder_name}` is no longer for worker `{worker}`");
+                self.finish_build(id, Ending::undone(summary, self.now.wall));
+            }
+            None => {
+                let summary = format!("builder `{builder_name}` is no longer configured");
+                self.finish_build(id, Ending::undone(summary, self.now.wall));
+            }
+        }
+    }
+
+    /// A worker's connection has ended.
+    pub(crate) fn worker_left(&mut self, name: &WorkerName, goodbye: bool) {
+        let Some(state) = self.workers.get_mut(name) else { return };
+        match &state.link {
+            Link::Connected(info) => state.link = Link::Away(Some(info.clone())),
+            Link::Away(_) => {}
+        }
+        state.last_seen = Some(self.now.wall);
+        let has_builds = !state.builds.is_empty();
+        self.refresh_free(name);
+        if goodbye {
+            self.lose_worker(name);
+        } else if has_builds {
+            self.expect_worker(name);
+        }
+    }
+
+    /// Gives a worker that is away some time to come back.
+    pub(crate) fn expect_worker(&mut self, name: &WorkerName) {
+        let timer = Timer::WorkerLost(name.clone());
+        if self.timers.due(&timer).is_none() {
+            let at = self.now.steady + self.config.limits.worker_lost_after;
+            self.timers.set(timer, at);
+        }
+    }
+
+    /// A worker does not come back: its builds are given up.
+    pub(crate) fn lose_worker(&mut self, name: &WorkerName) {
+        self.timers.cancel(&Timer::WorkerLost(name.clone()));
+        let builds = self.workers.get(name).map(|state| state.builds.clone()).unwrap_or_default();
+        for build in builds {
+            self.lose_build(build, format!("worker `{name}` was lost"));
+        }
+    }
+
+    fn lose_build(&mut self, id: BuildId, summary: String) {
+        let Some(open) = self.builds.get(&id) else { return };
+        let at = self.now.wall;
+        let ending = match &open.build.state {
+            BuildState::Cancelling { reason } => {
+                Ending { outcome: Outcome::Cancelled, summary: reason.clone(), at, is_try: true }
+            }
+            BuildState::Dispatched | BuildState::Running | BuildState::Finished { .. } => {
+                Ending { outcome: Outcome::Retry, summary, at, is_try: true }
+            }
+        };
+        self.finish_build(id, ending);
+    }
+
+    /// Tells a worker to forget a build.
+    pub(crate) fn forget_build(&mut self, worker: &WorkerName, build: BuildId) {
+        let reason = NOT_YOURS.to_owned();
+        self.outbox.effect(Effect::CancelBuild { worker: worker.clone(), build, reason });
+    }
+
+    /// How many builds a worker may have at once; none when it is away or not configured.
+    pub(crate) fn slots(&self, name: &WorkerName) -> usize {
+        let Some(position) = self.lookup.worker(name) else { return 0 };
+        match self.workers.get(name).map(|state| &state.link) {
+            Some(Link::Connected(info)) => {
+                let most = self.config.workers[position].max_builds.unwrap_or(u32::MAX).min(info.max_builds);
+                usize::try_from(most).unwrap_or(usize::MAX)
+            }
+            Some(Link::Away(_)) | None => 0,
+        }
+    }
+
+    /// How many more builds a worker may get.
+    pub(crate) fn free_slots(&self, name: &WorkerName) -> usize {
+        let running = self.workers.get(name).map_or(0, |state| state.builds.len());
+        self.slots(name).saturating_sub(running)
+    }
+
+    /// Keeps the index of workers with room.
+    pub(crate) fn refresh_free(&mut self, name: &WorkerName) {
+        if self.free_slots(name) > 0 {
+            self.free.insert(name.clone());
+        } else {
+            self.free.remove(name);
+        }
+    }
+
+    /// The configuration has changed: workers may have more room, or less.
+    pub(crate) fn sync_workers(&mut self) {
+        let names: Vec<_> = self.workers.keys().cloned().collect();
+        for name in names {
+            self.refresh_free(&name);
+        }
+        self.wake_all();
+    }
+
+    /// The configured workers in order, then others that still have builds.
+    #[must_use]
+    pub fn workers(&self) -> Vec<WorkerView> {
+        let configured = self.config.workers.iter().map(|worker| &worker.name);
+        let others =
+            self.workers.iter().filter(|(name, state)| self.lookup.worker(name).is_none() && !state.builds.is_empty());
+        let names = configured.chain(others.map(|(name, _)| name));
+        names.map(|name| self.worker_view(name)).collect()
+    }
+
+    fn worker_view(&self, name: &WorkerName) -> WorkerView {
+        let state = self.workers.get(name).cloned().unwrap_or_default();
+        let (connected, info) = match state.link {
+            Link::Connected(info) => (true, Some(info)),
+            Link::Away(info) => (false, info),
+        };
+        let builds = state.builds.into_iter().collect();
+        WorkerView { name: name.clone(), info, connected, builds, last_seen: state.last_seen }
+    }
+}

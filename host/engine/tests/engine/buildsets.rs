@@ -1,0 +1,143 @@
+use stampmill_engine::config::{ChangeSource, Scheduler};
+use stampmill_engine::input::Rebuild;
+use stampmill_engine::{Answer, Config, Effect, Input, OccasionKind, Output, ReplyTo};
+use stampmill_model::{BuildId, BuildsetId, BuildsetState, Outcome, PropertySource, RequestId, RequestState};
+
+use crate::setup::{builder, hook, on_main, property, reporter, seen, small, worker};
+use crate::world::{World, answer, effects, refusal, started};
+
+/// One change that is built by three builders on a worker with room for all.
+fn of_three() -> World {
+    let config = Config {
+        schedulers: vec![on_main("quick", &["a", "b", "c"])],
+        builders: ["a", "b", "c"].map(builder).to_vec(),
+        workers: vec![worker("w1")],
+        reporters: vec![reporter("mail", &[OccasionKind::FirstFailure, OccasionKind::BuildsetFinished])],
+        ..small()
+    };
+    let mut world = World::new(config);
+    world.connect("w1", 3);
+    world.push(vec![seen("ann", "r1")]);
+    world
+}
+
+fn occasions(outputs: &[Output]) -> Vec<OccasionKind> {
+    let notices = effects(outputs).into_iter().filter_map(|effect| match effect {
+        Effect::Report { notice } => Some(notice.occasion),
+        _ => None,
+    });
+    notices.collect()
+}
+
+#[test]
+fn a6_01_a6_04_a_buildset_is_finished_once_when_the_last_request_is_complete() {
+    let mut world = of_three();
+    assert_eq!(occasions(&world.finish(1, Outcome::Success)), []);
+    assert_eq!(occasions(&world.finish(3, Outcome::Warnings)), []);
+    assert_eq!(world.buildset(1).state, BuildsetState::Open { will_fail: false });
+    assert_eq!(occasions(&world.finish(2, Outcome::Success)), [OccasionKind::BuildsetFinished]);
+    let at = world.now.wall;
+    assert_eq!(world.buildset(1).state, BuildsetState::Finished { outcome: Outcome::Warnings, at });
+}
+
+#[test]
+fn a6_02_a6_03_the_first_failure_is_told_once_as_soon_as_it_is_known() {
+    let mut world = of_three();
+    assert_eq!(occasions(&world.finish(2, Outcome::Failure)), [OccasionKind::FirstFailure]);
+    assert_eq!(world.buildset(1).state, BuildsetState::Open { will_fail: true });
+    world.restart();
+    world.connect_with("w1", 3, &[1, 3]);
+    assert_eq!(occasions(&world.finish(1, Outcome::Exception)), []);
+    assert_eq!(occasions(&world.finish(3, Outcome::Success)), [OccasionKind::BuildsetFinished]);
+    let at = world.now.wall;
+    assert_eq!(world.buildset(1).state, BuildsetState::Finished { outcome: Outcome::Exception, at });
+}
+
+#[test]
+fn a_build_that_is_lost_is_no_failure_of_its_buildset() {
+    let mut world = of_three();
+    assert_eq!(occasions(&world.leave("w1", true)), []);
+    assert_eq!(world.buildset(1).state, BuildsetState::Open { will_fail: false });
+}
+
+#[test]
+fn a9_09_the_blamelist_has_each_author_once_and_then_the_owner() {
+    let rebuild = Rebuild {
+        build: BuildId(1),
+        builder: "linux".into(),
+        stamps: Vec::new(),
+        blamelist: vec!["ann".to_owned(), "bob".to_owned(), "ann".to_owned(), String::new()],
+        properties: property("k", "v", PropertySource::Scheduler),
+        owner: "cid".to_owned(),
+    };
+    let mut world = World::new(small());
+    let outputs = world.tell(Input::RebuildAsked { rebuild: rebuild.clone(), reply: ReplyTo(0) });
+    assert_eq!(answer(&outputs), Answer::Buildset { id: BuildsetId(1), requests: vec![RequestId(1)] });
+    let set = world.buildset(1);
+    assert_eq!(set.blamelist, ["ann", "bob", "cid"]);
+    assert_eq!((set.rebuild_of, &set.scheduler, &*set.reason), (Some(BuildId(1)), &None, "rebuild of build 1"));
+    assert_eq!(set.properties, rebuild.properties);
+
+    let gone = Rebuild { builder: "gone".into(), ..rebuild };
+    assert_eq!(
+        refusal(&world.tell(Input::RebuildAsked { rebuild: gone, reply: ReplyTo(0) })),
+        "there is no builder `gone`"
+    );
+}
+
+fn with_approval() -> World {
+    let untrusted = ChangeSource { trusted: false, ..hook("forge") };
+    let quick = Scheduler { approve_untrusted: true, ..on_main("quick", &["linux"]) };
+    let mut world = World::new(Config { change_sources: vec![untrusted], schedulers: vec![quick], ..small() });
+    world.connect("w1", 1);
+    world
+}
+
+fn approve(world: &mut World, request: u64, approved: bool) -> Vec<Output> {
+    let by = "ann".to_owned();
+    world.tell(Input::ApprovalGiven { request: RequestId(request), approved, by, reply: ReplyTo(0) })
+}
+
+#[test]
+fn untrusted_sources_wait_for_approval_where_the_operator_wants_it() {
+    let mut world = with_approval();
+    assert_eq!(started(&world.push(vec![seen("eve", "r1"), seen("eve", "r2")])), [""; 0]);
+    assert_eq!(world.request(1).state, RequestState::AwaitingApproval);
+    assert!(!world.buildset(1).stamps[0].trusted);
+    world.restart();
+    world.connect("w1", 1);
+    assert_eq!(started(&approve(&mut world, 1, true)), ["linux/1 on w1"]);
+    assert_eq!(answer(&approve(&mut world, 2, false)), Answer::Done);
+    assert_eq!(world.outcome(2), Some(Outcome::Cancelled));
+    assert_eq!(refusal(&approve(&mut world, 1, true)), "request 1 does not await approval");
+    assert_eq!(refusal(&approve(&mut world, 2, true)), "request 2 is complete");
+    assert_eq!(refusal(&approve(&mut world, 3, true)), "there is no request 3");
+}
+
+#[test]
+fn one_untrusted_change_makes_the_stamp_untrusted() {
+    let config = Config {
+        change_sources: vec![hook("forge"), ChangeSource { trusted: false, ..hook("mirror") }],
+        schedulers: vec![crate::setup::on_quiet_main("quick", 5, &["linux"])],
+        ..small()
+    };
+    let mut world = World::new(config);
+    world.push(vec![seen("ann", "r1")]);
+    let changes = vec![seen("eve", "r2")];
+    world.tell(Input::Received { source: "mirror".into(), delivery: None, changes, reply: ReplyTo(0) });
+    world.push(vec![seen("ann", "r3")]);
+    world.pass(5);
+    assert!(!world.buildset(1).stamps[0].trusted);
+    assert!(world.waits(1), "without the operator's wish nobody is asked");
+}
+
+#[test]
+fn changes_of_finished_work_leave_the_engine() {
+    let mut world = of_three();
+    for build in 1..=3 {
+        world.finish(build, Outcome::Success);
+    }
+    let snapshot = world.store.snapshot();
+    assert_eq!((snapshot.changes.len(), snapshot.requests.len(), snapshot.buildsets.len()), (0, 0, 0));
+    assert_eq!(world.change(1).buildsets, [BuildsetId(1)]);
+}

@@ -1,0 +1,14 @@
+//! Stories of the engine: inputs in, outputs compared. Where a story shows a row of the checklist its name begins with the row.
+
+mod assigning;
+mod building;
+mod buildsets;
+mod explaining;
+mod intake;
+mod random;
+mod reloading;
+mod reporting;
+mod restarting;
+mod scheduling;
+mod setup;
+mod world;

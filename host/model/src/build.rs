@@ -1,0 +1,166 @@
+//! Builds, their steps, and what a worker says of them.
+
+use crate::{
+    BuildId, BuilderName, BuildsetId, Outcome, Properties, RequestId, SourceStamp, Wall, WorkerName,
+};
+
+/// The name of a log of a step, such as `stdio`.
+pub type LogName = String;
+
+/// One run of a job on a worker.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Build {
+    /// Its id, unique on this host.
+    pub id: BuildId,
+    /// Counts from 1 for each builder.
+    pub number: u64,
+    /// The builder that it belongs to.
+    pub builder: BuilderName,
+    /// The project of the builder, or empty.
+    pub project: String,
+    /// The request that it answers.
+    pub request: RequestId,
+    /// The set of that request.
+    pub buildset: BuildsetId,
+    /// Which try of the request this is, from 1.
+    pub attempt: u32,
+    /// Where it runs.
+    pub worker: WorkerName,
+    /// Why it exists, in words for people.
+    pub reason: String,
+    /// The person who asked for it, if one did.
+    pub owner: Option<String>,
+    /// One for each codebase.
+    pub stamps: Vec<SourceStamp>,
+    /// Authors of its changes and whoever asked for it.
+    pub blamelist: Vec<String>,
+    /// As they are now.
+    pub properties: Properties,
+    /// In the order of the job; steps that wait are in the list already.
+    pub steps: Vec<Step>,
+    /// When the host gave it to the worker.
+    pub started_at: Wall,
+    /// How far it is.
+    pub state: BuildState,
+}
+
+/// How far a build is.
+#[derive(Clone, PartialEq, Debug)]
+pub enum BuildState {
+    /// Given to the worker, which has not answered yet.
+    Dispatched,
+    /// The worker drives it.
+    Running,
+    /// Someone asked to end it and the worker has not answered yet.
+    Cancelling {
+        /// Who and why.
+        reason: String,
+    },
+    /// It has ended.
+    Finished {
+        /// How.
+        outcome: Outcome,
+        /// One line for people, may be empty.
+        summary: String,
+        /// When, by the clock of whoever ended it.
+        at: Wall,
+    },
+}
+
+/// One step of a build.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Step {
+    /// Position in the build, from 0.
+    pub number: u32,
+    /// From the configuration, or the plugin's name.
+    pub name: String,
+    /// One line for people, may be empty.
+    pub summary: String,
+    /// Logs in order of opening.
+    pub logs: Vec<LogName>,
+    /// How far it is.
+    pub state: StepState,
+}
+
+/// How far a step is.
+#[derive(Clone, PartialEq, Debug)]
+pub enum StepState {
+    /// Not started.
+    Waiting,
+    /// Running.
+    Running {
+        /// Since when, by the worker's clock.
+        started_at: Wall,
+    },
+    /// Ended, or never run.
+    Finished {
+        /// When it started, by the worker's clock; equal to the end for a step that was not run.
+        started_at: Wall,
+        /// When it ended.
+        at: Wall,
+        /// How.
+        outcome: Outcome,
+    },
+}
+
+/// What a worker says of a build, in order.
+#[derive(Clone, PartialEq, Debug)]
+pub enum BuildEvent {
+    /// The worker has taken the build.
+    Accepted,
+    /// The worker will not run it; it goes back to the queue.
+    Declined {
+        /// Why.
+        reason: String,
+    },
+    /// A step has begun.
+    StepStarted {
+        /// Which.
+        step: u32,
+        /// When, by the worker's clock.
+        at: Wall,
+    },
+    /// A step says how it is doing.
+    StepSummary {
+        /// Which.
+        step: u32,
+        /// One line.
+        summary: String,
+    },
+    /// A step has opened a log.
+    LogOpened {
+        /// Which step.
+        step: u32,
+        /// The log's name, unique in the step.
+        log: LogName,
+    },
+    /// A property has a new value.
+    PropertySet {
+        /// Its name.
+        name: String,
+        /// Any JSON value.
+        value: serde_json::Value,
+        /// The step that set it; its name becomes the source.
+        step: u32,
+    },
+    /// A step has ended, or was passed over.
+    StepFinished {
+        /// Which.
+        step: u32,
+        /// How.
+        outcome: Outcome,
+        /// One line, may be empty.
+        summary: String,
+        /// When, by the worker's clock.
+        at: Wall,
+    },
+    /// The build has ended.
+    Finished {
+        /// How.
+        outcome: Outcome,
+        /// One line, may be empty.
+        summary: String,
+        /// When, by the worker's clock.
+        at: Wall,
+    },
+}

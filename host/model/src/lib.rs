@@ -1,0 +1,32 @@
+//! The words and ids of Stampmill. This crate decides nothing: it does no I/O, reads no clock and holds no state.
+//!
+//! Modules in reading order, which is the data's order: a [`change`] arrives, names a [`source`], becomes a [`buildset`] of requests, each of
+//! which a [`worker`] turns into a [`build`] by running a [`job`]. [`ids`], [`time`], [`outcome`], [`property`] and [`grant`] are the words
+//! they share.
+
+pub mod build;
+pub mod buildset;
+pub mod change;
+pub mod grant;
+pub mod ids;
+pub mod job;
+pub mod outcome;
+pub mod property;
+pub mod source;
+pub mod time;
+pub mod worker;
+
+pub use build::{Build, BuildEvent, BuildState, LogName, Step, StepState};
+pub use buildset::{Buildset, BuildsetState, Request, RequestState};
+pub use change::{Change, Decision, SeenChange, Verdict};
+pub use grant::Grant;
+pub use ids::{
+    BuildId, BuilderName, BuildsetId, ChangeId, ChangeSourceName, NoticeId, ReporterName, RequestId, SchedulerName,
+    WorkerName,
+};
+pub use job::{BuildOrder, Digest, Job, PluginRef, StepPlan};
+pub use outcome::Outcome;
+pub use property::{Properties, Property, PropertySource};
+pub use source::{Patch, SourceStamp};
+pub use time::{Milliseconds, Now, Steady, Wall};
+pub use worker::{Mechanism, Tier, WorkerInfo};

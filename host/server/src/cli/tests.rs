@@ -1,0 +1,5 @@
+//! The command line: what it takes, what it sends, how it ends.
+
+mod asking;
+mod parsing;
+mod starting;

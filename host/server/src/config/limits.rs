@@ -1,0 +1,29 @@
+//! Bounds and defaults of the configuration, each with the reason for its number.
+
+use stampmill_model::Milliseconds;
+
+/// Largest configuration file that is read: the largest hand-written ones are a few hundred kilobytes.
+pub(crate) const FILE_BYTES_MAX: u64 = 4 << 20;
+/// Largest lock file that is read: about two hundred bytes for each plugin.
+pub(crate) const LOCK_BYTES_MAX: u64 = 1 << 20;
+/// Findings that are printed in full; whoever has more mends these first.
+pub(crate) const FINDINGS_SHOWN: usize = 20;
+/// Width of messages, which are broken at words: most terminals and log viewers show as much.
+pub(crate) const TERMINAL_COLUMNS: usize = 120;
+/// Length of a name: it becomes part of URLs, directories and table rows.
+pub(crate) const NAME_CHARS_MAX: usize = 100;
+
+/// Pause between two polls: quick enough for people, slow enough for a forge with a hundred sources.
+pub(crate) const POLL_EVERY: Milliseconds = Milliseconds::from_seconds(60);
+/// Shortest pause between two polls: less is an endless loop in other words.
+pub(crate) const POLL_EVERY_LEAST: Milliseconds = Milliseconds::from_seconds(1);
+/// Shortest period of a periodic scheduler; the same reason.
+pub(crate) const PERIOD_LEAST: Milliseconds = Milliseconds::from_seconds(1);
+/// The longest that a step takes when the configuration says nothing: Buildbot's default is 20 minutes of silence.
+pub(crate) const STEP_TIMEOUT: Milliseconds = Milliseconds::from_seconds(3600);
+/// The longest time that can be configured anywhere, a year: everything beyond is a slip of the pen.
+pub(crate) const DURATION_MAX: Milliseconds = Milliseconds::from_seconds(366 * 24 * 3600);
+/// Body of a request to the host: a push with thousands of commits has a few megabytes.
+pub(crate) const BODY_BYTES: u64 = 10 << 20;
+/// The most that a body may be allowed to have: it is held in memory.
+pub(crate) const BODY_BYTES_MAX: u64 = 256 << 20;

@@ -1,0 +1,90 @@
+//! Jobs, builders and workers.
+
+use stampmill_model::{Milliseconds, Tier};
+
+use super::{Builder, Job, Step, Worker, check_name, count, flag, name, optional, properties, usage};
+use crate::config::finding::Problem;
+use crate::config::limits;
+use crate::config::reader::{At, Table};
+
+pub(super) fn job(table: &mut Table<'_>) -> Option<Job> {
+    let name = name(table, "job", "build");
+    let what = table.what.clone();
+    let mut steps = Vec::new();
+    for mut step_table in table.tables("step", &format!("a step of {what}")) {
+        steps.extend(step(&mut step_table, &what));
+        step_table.finish();
+    }
+    table.require("step", "[[job.step]] with plugin = \"shell\"");
+    Some(Job { name: name?, steps })
+}
+
+fn step(table: &mut Table<'_>, job: &str) -> Option<Step> {
+    let given = table.text("name");
+    if let Some(name) = &given {
+        table.what = format!("step `{}` of {job}", name.value);
+        check_name("step", name, table.sink());
+    }
+    let what = table.what.clone();
+    let usage = usage(table, &what);
+    let when = table.text("when");
+    let halt_on_failure = flag(table, "halt-on-failure", true);
+    let flunk_on_failure = flag(table, "flunk-on-failure", true);
+    let always_run = flag(table, "always-run", false);
+    let timeout = table.duration("timeout", Milliseconds(1)).map_or(limits::STEP_TIMEOUT, |at| at.value);
+    let mut usage = usage?;
+    let unnamed = given.is_none();
+    let name = given.unwrap_or_else(|| usage.plugin.clone());
+    usage.what = format!("step `{}` of {job}", name.value);
+    Some(Step { name, unnamed, usage, when, halt_on_failure, flunk_on_failure, always_run, timeout })
+}
+
+const TIERS: [(&str, Tier); 3] =
+    [("sandboxed", Tier::Sandboxed), ("degraded", Tier::Degraded), ("wasm-only", Tier::WasmOnly)];
+
+pub(super) fn builder(table: &mut Table<'_>) -> Option<Builder> {
+    let name = name(table, "builder", "linux");
+    let job = table.required_text("job", "job = \"NAME\"");
+    let project = optional(table, "project").unwrap_or_default();
+    let (worker_names, worker_tags) = workers(table);
+    let max_builds = count(table, "max-builds");
+    let tier = table.choice("isolation", &TIERS).map_or(Tier::Sandboxed, |at| at.value);
+    let properties = properties(table);
+    let description = optional(table, "description");
+    Some(Builder {
+        name: name?,
+        job: job?,
+        project,
+        worker_names,
+        worker_tags,
+        max_builds,
+        tier,
+        properties,
+        description,
+    })
+}
+
+fn workers(table: &Table<'_>) -> (Vec<At<String>>, Vec<At<String>>) {
+    let Some(workers) = table.table("workers", format!("`workers` of {}", table.what)) else {
+        return (Vec::new(), Vec::new());
+    };
+    let names = workers.texts("names");
+    let tags = workers.texts("tags");
+    for (key, list) in [("names", &names), ("tags", &tags)] {
+        if let Some(list) = list.as_ref().filter(|list| list.value.is_empty()) {
+            let problem = Problem::error(list.span.clone(), format!("`{key}` of {} is empty", workers.what));
+            workers.sink().report(problem.label("empty").mend("leave it out to take any worker"));
+        }
+    }
+    workers.finish();
+    let values = |list: Option<At<Vec<At<String>>>>| list.map(|at| at.value).unwrap_or_default();
+    (values(names), values(tags))
+}
+
+pub(super) fn worker(table: &mut Table<'_>) -> Option<Worker> {
+    let name = name(table, "worker", "w1");
+    let tags = table.texts("tags").map(|tags| tags.value.into_iter().map(|at| at.value).collect()).unwrap_or_default();
+    let max_builds = count(table, "max-builds");
+    let properties = properties(table);
+    Some(Worker { name: name?, tags, max_builds, properties })
+}

@@ -1,0 +1,85 @@
+//! Jobs, builders and workers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use stampmill_engine::config as engine;
+use stampmill_model::{Job, PluginRef, PropertySource, StepPlan};
+
+use super::{known, with_source};
+use crate::config::finding::{Problem, Sink};
+use crate::config::uses::{self, Checker};
+use crate::config::{PluginUse, raw};
+
+pub(super) fn jobs(jobs: Vec<raw::Job>, checker: &Checker<'_>) -> (BTreeMap<String, Arc<Job>>, Vec<PluginUse>) {
+    let mut resolved = BTreeMap::new();
+    let mut uses = Vec::new();
+    for job in jobs {
+        let steps: Vec<(StepPlan, PluginUse)> =
+            job.steps.into_iter().filter_map(|planned| step(planned, checker)).collect();
+        let (plans, step_uses): (Vec<StepPlan>, Vec<PluginUse>) = steps.into_iter().unzip();
+        uses.extend(step_uses);
+        let name = job.name.value;
+        resolved.insert(name.clone(), Arc::new(Job { name, steps: plans }));
+    }
+    (resolved, uses)
+}
+
+fn step(step: raw::Step, checker: &Checker<'_>) -> Option<(StepPlan, PluginUse)> {
+    if let Some(when) = &step.when
+        && let Err(error) = stampmill_job::check_expression(&when.value)
+    {
+        let problem = Problem::error(when.span.clone(), format!("`when` of {}: {error}", step.usage.what));
+        checker.sink.report(problem.label("no condition"));
+    }
+    let usage = checker.check(step.usage, uses::STEP)?;
+    let plan = StepPlan {
+        name: step.name.value,
+        plugin: PluginRef { name: usage.plugin.name.clone(), digest: usage.plugin.digest.clone() },
+        config: usage.config.clone(),
+        grant: usage.grant.clone(),
+        when: step.when.map(|when| when.value),
+        halt_on_failure: step.halt_on_failure,
+        flunk_on_failure: step.flunk_on_failure,
+        always_run: step.always_run,
+        time_limit: step.timeout,
+    };
+    Some((plan, usage))
+}
+
+pub(super) fn builders(
+    builders: Vec<raw::Builder>,
+    jobs: &BTreeMap<String, Arc<Job>>,
+    workers: &[String],
+    sink: &Sink,
+) -> Vec<engine::Builder> {
+    let job_names: Vec<String> = jobs.keys().cloned().collect();
+    let mut resolved = Vec::new();
+    for builder in builders {
+        let what = format!("builder `{}`", builder.name.value);
+        let names = builder.worker_names.into_iter().filter(|name| known(name, &what, "worker", workers, sink));
+        let names = names.map(|name| name.value.into()).collect();
+        let tags = builder.worker_tags.into_iter().map(|tag| tag.value).collect();
+        known(&builder.job, &what, "job", &job_names, sink);
+        let Some(job) = jobs.get(&builder.job.value) else { continue };
+        resolved.push(engine::Builder {
+            name: builder.name.value.into(),
+            project: builder.project,
+            job: Arc::clone(job),
+            workers: engine::WorkerChoice { names, tags },
+            max_builds: builder.max_builds,
+            tier: builder.tier,
+            properties: with_source(builder.properties, &PropertySource::Builder),
+        });
+    }
+    resolved
+}
+
+pub(super) fn worker(worker: raw::Worker) -> engine::Worker {
+    engine::Worker {
+        name: worker.name.value.into(),
+        tags: worker.tags,
+        max_builds: worker.max_builds,
+        properties: with_source(worker.properties, &PropertySource::Worker),
+    }
+}

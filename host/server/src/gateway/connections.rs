@@ -1,0 +1,129 @@
+//! The table of connected workers.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use stampmill_model::{BuildId, WorkerName};
+use stampmill_protocol::HostMessage;
+use tokio::sync::mpsc;
+
+/// Tells one connection of a worker from the next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Generation(u64);
+
+struct Connection {
+    generation: Generation,
+    outgoing: mpsc::Sender<HostMessage>,
+    builds: BTreeMap<BuildId, Received>,
+}
+
+/// How far the messages of one build are, on this connection.
+#[derive(Clone, Copy, Default)]
+struct Received {
+    /// The last one that went to the engine.
+    told: u64,
+    /// The last one that the engine has acknowledged.
+    stored: u64,
+    /// The last one whose log frames are synced.
+    logged: u64,
+}
+
+impl Received {
+    /// Every message up to this number is durable.
+    fn durable(self) -> u64 {
+        if self.stored >= self.told { self.stored.max(self.logged) } else { self.stored }
+    }
+}
+
+/// Connected workers by name; at most one connection each.
+#[derive(Default)]
+pub(crate) struct Connections {
+    next: AtomicU64,
+    by_name: Mutex<BTreeMap<WorkerName, Connection>>,
+}
+
+impl Connections {
+    /// Takes a connection in; an older one of the same worker is closed by dropping its sender.
+    pub(super) fn insert(&self, worker: &WorkerName, outgoing: mpsc::Sender<HostMessage>) -> Generation {
+        let generation = Generation(self.next.fetch_add(1, Ordering::Relaxed));
+        let connection = Connection { generation, outgoing, builds: BTreeMap::new() };
+        self.lock().insert(worker.clone(), connection);
+        generation
+    }
+
+    /// Takes a connection out, and says whether it was still the worker's current one.
+    pub(super) fn remove(&self, worker: &WorkerName, generation: Generation) -> bool {
+        let mut by_name = self.lock();
+        let current = by_name.get(worker).is_some_and(|connection| connection.generation == generation);
+        if current {
+            by_name.remove(worker);
+        }
+        current
+    }
+
+    /// Sends a message to a worker. A worker that is away gets it when it comes back, since the engine emits it again; one that does not
+    /// read what it is sent is cut off and comes back.
+    pub(crate) fn send(&self, worker: &WorkerName, message: HostMessage) {
+        let mut by_name = self.lock();
+        let Some(connection) = by_name.get(worker) else { return };
+        if connection.outgoing.try_send(message).is_err() {
+            tracing::warn!(%worker, "its connection does not take messages and is closed");
+            // The connection's own task still tells the engine that it has ended, because its channel is closed.
+            if let Some(connection) = by_name.get_mut(worker) {
+                connection.outgoing = mpsc::channel(1).0;
+            }
+        }
+    }
+
+    /// The engine has stored what the worker told up to this number.
+    pub(crate) fn acknowledge(&self, worker: &WorkerName, build: BuildId, sequence: u64) {
+        self.advance(worker, build, |received| received.stored = received.stored.max(sequence));
+    }
+
+    /// A message goes to the engine; answers the number of the one before it on this connection, or 0 when that one is stored or there is none.
+    pub(super) fn told(&self, worker: &WorkerName, build: BuildId, sequence: u64) -> u64 {
+        let mut by_name = self.lock();
+        let Some(connection) = by_name.get_mut(worker) else { return 0 };
+        let received = connection.builds.entry(build).or_default();
+        let latest = received.told.max(sequence);
+        std::mem::replace(&mut received.told, latest)
+    }
+
+    /// Cuts all workers off, so that they come back and tell again what was lost with a failed commit.
+    pub(crate) fn close_all(&self) {
+        for connection in self.lock().values_mut() {
+            connection.outgoing = mpsc::channel(1).0;
+        }
+    }
+
+    /// The log frames of a message are synced.
+    pub(super) fn logged(&self, worker: &WorkerName, build: BuildId, sequence: u64) {
+        self.advance(worker, build, |received| received.logged = received.logged.max(sequence));
+    }
+
+    fn advance(&self, worker: &WorkerName, build: BuildId, change: impl FnOnce(&mut Received)) {
+        let sequence = {
+            let mut by_name = self.lock();
+            let Some(connection) = by_name.get_mut(worker) else { return };
+            let received = connection.builds.entry(build).or_default();
+            let before = received.durable();
+            change(received);
+            let after = received.durable();
+            if received.stored >= received.told && received.logged <= received.stored {
+                // Nothing is on its way: the table holds only builds that have something in flight.
+                connection.builds.remove(&build);
+            }
+            if after == before {
+                return;
+            }
+            after
+        };
+        self.send(worker, HostMessage::Acknowledge { build: build.0, sequence });
+    }
+
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<WorkerName, Connection>> {
+        self.by_name.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,45 @@
+//! Why requests wait, from the engine.
+
+use stampmill_engine::Explanation;
+use stampmill_model::{RequestId, RequestState};
+
+use crate::door::Service;
+use crate::error::ServiceError;
+use crate::identity::Identity;
+use crate::limits::EXPLAINED_MAX;
+use crate::permission::Action;
+use crate::queries::Waiting;
+
+impl Service {
+    /// Why a request is where it is. One that has ended is explained from the store.
+    pub async fn explain_request(&self, who: &Identity, id: RequestId) -> Result<Explanation, ServiceError> {
+        who.require(Action::Read)?;
+        if let Some(explanation) = self.host.explain_request(id).await? {
+            return Ok(explanation);
+        }
+        let request = self.read(who, move |reading| reading.request(id)).await?;
+        let summary = match request.state {
+            RequestState::AwaitingApproval => "it waits for a person's approval".to_owned(),
+            RequestState::Pending => "it waits for a worker".to_owned(),
+            RequestState::Building(build) => format!("build {build} runs for it"),
+            RequestState::Complete { outcome, .. } => format!("it has ended: {outcome}"),
+        };
+        Ok(Explanation { summary, position: None, workers: Vec::new() })
+    }
+
+    /// Each waiting request with one sentence why it waits; the first ones only, as each is a question to the engine.
+    pub async fn explain_waiting(
+        &self,
+        who: &Identity,
+        waiting: &[Waiting],
+    ) -> Result<Vec<Option<String>>, ServiceError> {
+        who.require(Action::Read)?;
+        let mut sentences = Vec::with_capacity(waiting.len());
+        for (position, entry) in waiting.iter().enumerate() {
+            let explanation =
+                if position < EXPLAINED_MAX { self.host.explain_request(entry.request.id).await? } else { None };
+            sentences.push(explanation.map(|explanation| explanation.summary));
+        }
+        Ok(sentences)
+    }
+}

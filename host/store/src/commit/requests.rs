@@ -1,0 +1,59 @@
+//! Buildsets and requests.
+
+use std::collections::BTreeMap;
+
+use redb::WriteTransaction;
+use stampmill_model::{Buildset, BuildsetId, BuildsetState, Request, RequestId};
+
+use super::{put_once, put_patches};
+use crate::StoreError;
+use crate::convert::{buildset_to_row, request_to_row};
+use crate::rows::Row as _;
+use crate::tables::{BUILDSETS, BUILDSETS_OPEN, REQUESTS, REQUESTS_BY_BUILDER, REQUESTS_OPEN, request_code};
+
+pub(super) fn put_buildsets(
+    transaction: &WriteTransaction,
+    buildsets: &BTreeMap<BuildsetId, &Buildset>,
+) -> Result<(), StoreError> {
+    if buildsets.is_empty() {
+        return Ok(());
+    }
+    let mut rows = transaction.open_table(BUILDSETS)?;
+    let mut open = transaction.open_table(BUILDSETS_OPEN)?;
+    let mut patches = Vec::new();
+    for (id, buildset) in buildsets {
+        rows.insert(id.0, buildset_to_row(buildset, &mut patches).encode()?.as_slice())?;
+        match buildset.state {
+            BuildsetState::Open { .. } => put_once(&mut open, id.0, ())?,
+            BuildsetState::Finished { .. } => {
+                open.remove(id.0)?;
+            }
+        }
+    }
+    put_patches(transaction, &patches)
+}
+
+pub(super) fn put_requests(
+    transaction: &WriteTransaction,
+    requests: &BTreeMap<RequestId, &Request>,
+) -> Result<(), StoreError> {
+    if requests.is_empty() {
+        return Ok(());
+    }
+    let mut rows = transaction.open_table(REQUESTS)?;
+    let mut open = transaction.open_table(REQUESTS_OPEN)?;
+    let mut by_builder = transaction.open_table(REQUESTS_BY_BUILDER)?;
+    for (id, request) in requests {
+        rows.insert(id.0, request_to_row(request).encode()?.as_slice())?;
+        put_once(&mut by_builder, (request.builder.as_str(), id.0), ())?;
+        match request_code(&request.state) {
+            Some(state) => {
+                open.insert(id.0, (request.builder.as_str(), state))?;
+            }
+            None => {
+                open.remove(id.0)?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,540 @@
+//! Between the model and the rows: the one place that knows both.
+
+use serde::Deserialize as _;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use stampmill_engine::OccasionKind;
+use stampmill_engine::output::{Batch, Delivery, Notice, NoticeState, SchedulerState, Subject};
+use stampmill_model::{
+    Build, BuildId, BuildState, Buildset, BuildsetId, BuildsetState, Change, ChangeId, ChangeSourceName, Decision,
+    NoticeId, Outcome, Patch, Properties, Property, PropertySource, Request, RequestId, RequestState, SeenChange,
+    SourceStamp, Steady, Step, StepState, Verdict, Wall,
+};
+
+use crate::StoreError;
+use crate::people::{Session, Token, TokenKind, User};
+use crate::rows::{
+    BatchRow, BuildRow, BuildStateRow, BuildsetRow, BuildsetStateRow, ChangeRow, DecisionRow, DeliveryRow, NoticeRow,
+    NoticeStateRow, OccasionRow, PatchRow, PropertiesRow, PropertyRow, PropertySourceRow, RequestRow, RequestStateRow,
+    Row, SchedulerRow, SeenRow, SessionRow, StampRow, StepRow, StepStateRow, SubjectRow, TokenKindRow, TokenRow,
+    UserRow, VerdictRow,
+};
+
+/// A patch's body and its key; the rows hold the key.
+pub(crate) type PatchBody<'a> = ([u8; 32], &'a [u8]);
+
+/// Finds the body of a patch by its key.
+pub(crate) type FindPatch<'a> = dyn Fn(&[u8; 32]) -> Result<Vec<u8>, StoreError> + 'a;
+
+// --- changes -------------------------------------------------------------------------------------------------------------------------
+
+pub(crate) fn change_to_row(change: &Change) -> ChangeRow {
+    ChangeRow {
+        id: change.id.0,
+        source: change.source.as_ref().map(ToString::to_string),
+        arrived_at: change.arrived_at.0,
+        trusted: change.trusted,
+        seen: seen_to_row(&change.seen),
+        codebase: change.codebase.clone(),
+        trouble: change.trouble.clone(),
+        decisions: change.decisions.iter().map(decision_to_row).collect(),
+        decided: change.decided,
+        buildsets: change.buildsets.iter().map(|id| id.0).collect(),
+    }
+}
+
+pub(crate) fn change_from_row(row: ChangeRow) -> Result<Change, StoreError> {
+    Ok(Change {
+        id: ChangeId(row.id),
+        source: row.source.map(Into::into),
+        arrived_at: Wall(row.arrived_at),
+        trusted: row.trusted,
+        seen: seen_from_row(row.seen)?,
+        codebase: row.codebase,
+        trouble: row.trouble,
+        decisions: row.decisions.into_iter().map(decision_from_row).collect(),
+        decided: row.decided,
+        buildsets: row.buildsets.into_iter().map(BuildsetId).collect(),
+    })
+}
+
+fn seen_to_row(seen: &SeenChange) -> SeenRow {
+    SeenRow {
+        author: seen.author.clone(),
+        committer: seen.committer.clone(),
+        comments: seen.comments.clone(),
+        files: seen.files.clone(),
+        repository: seen.repository.clone(),
+        project: seen.project.clone(),
+        revision: seen.revision.clone(),
+        branch: seen.branch.clone(),
+        category: seen.category.clone(),
+        link: seen.link.clone(),
+        committed_at: seen.committed_at.map(|at| at.0),
+        properties: seen.properties.iter().map(|(name, value)| (name.clone(), value.to_string())).collect(),
+    }
+}
+
+fn seen_from_row(row: SeenRow) -> Result<SeenChange, StoreError> {
+    let property = |(name, value): (String, String)| Ok((name, json::<ChangeRow>(&value)?));
+    Ok(SeenChange {
+        author: row.author,
+        committer: row.committer,
+        comments: row.comments,
+        files: row.files,
+        repository: row.repository,
+        project: row.project,
+        revision: row.revision,
+        branch: row.branch,
+        category: row.category,
+        link: row.link,
+        committed_at: row.committed_at.map(Wall),
+        properties: row.properties.into_iter().map(property).collect::<Result<_, StoreError>>()?,
+    })
+}
+
+fn decision_to_row(decision: &Decision) -> DecisionRow {
+    DecisionRow {
+        scheduler: decision.scheduler.to_string(),
+        verdict: match decision.verdict {
+            Verdict::Important => VerdictRow::Important,
+            Verdict::Unimportant => VerdictRow::Unimportant,
+            Verdict::Ignored => VerdictRow::Ignored,
+            Verdict::Failed => VerdictRow::Failed,
+        },
+        reason: decision.reason.clone(),
+    }
+}
+
+fn decision_from_row(row: DecisionRow) -> Decision {
+    Decision {
+        scheduler: row.scheduler.into(),
+        verdict: match row.verdict {
+            VerdictRow::Important => Verdict::Important,
+            VerdictRow::Unimportant => Verdict::Unimportant,
+            VerdictRow::Ignored => Verdict::Ignored,
+            VerdictRow::Failed => Verdict::Failed,
+        },
+        reason: row.reason,
+    }
+}
+
+// --- sources and properties ----------------------------------------------------------------------------------------------------------
+
+fn stamps_to_rows<'a>(stamps: &'a [SourceStamp], bodies: &mut Vec<PatchBody<'a>>) -> Vec<StampRow> {
+    stamps
+        .iter()
+        .map(|stamp| StampRow {
+            codebase: stamp.codebase.clone(),
+            repository: stamp.repository.clone(),
+            project: stamp.project.clone(),
+            branch: stamp.branch.clone(),
+            revision: stamp.revision.clone(),
+            patch: stamp.patch.as_ref().map(|patch| {
+                let key = <[u8; 32]>::from(Sha256::digest(&patch.body));
+                bodies.push((key, &patch.body));
+                PatchRow {
+                    level: patch.level,
+                    body: key,
+                    subdirectory: patch.subdirectory.clone(),
+                    author: patch.author.clone(),
+                    comment: patch.comment.clone(),
+                }
+            }),
+            trusted: stamp.trusted,
+            changes: stamp.changes.iter().map(|id| id.0).collect(),
+        })
+        .collect()
+}
+
+fn stamps_from_rows(rows: Vec<StampRow>, find: &FindPatch<'_>) -> Result<Vec<SourceStamp>, StoreError> {
+    let stamp = |row: StampRow| {
+        let patch = match row.patch {
+            None => None,
+            Some(patch) => Some(Patch {
+                level: patch.level,
+                body: find(&patch.body)?,
+                subdirectory: patch.subdirectory,
+                author: patch.author,
+                comment: patch.comment,
+            }),
+        };
+        Ok(SourceStamp {
+            codebase: row.codebase,
+            repository: row.repository,
+            project: row.project,
+            branch: row.branch,
+            revision: row.revision,
+            patch,
+            trusted: row.trusted,
+            changes: row.changes.into_iter().map(ChangeId).collect(),
+        })
+    };
+    rows.into_iter().map(stamp).collect()
+}
+
+fn properties_to_row(properties: &Properties) -> PropertiesRow {
+    let property = |property: &Property| PropertyRow {
+        value: property.value.to_string(),
+        source: match &property.source {
+            PropertySource::Global => PropertySourceRow::Global,
+            PropertySource::Worker => PropertySourceRow::Worker,
+            PropertySource::Builder => PropertySourceRow::Builder,
+            PropertySource::Change => PropertySourceRow::Change,
+            PropertySource::Scheduler => PropertySourceRow::Scheduler,
+            PropertySource::Force => PropertySourceRow::Force,
+            PropertySource::Build => PropertySourceRow::Build,
+            PropertySource::Step(name) => PropertySourceRow::Step(name.clone()),
+        },
+    };
+    properties.iter().map(|(name, value)| (name.clone(), property(value))).collect()
+}
+
+fn properties_from_row<R: Row>(row: PropertiesRow) -> Result<Properties, StoreError> {
+    let property = |row: PropertyRow| -> Result<Property, StoreError> {
+        let source = match row.source {
+            PropertySourceRow::Global => PropertySource::Global,
+            PropertySourceRow::Worker => PropertySource::Worker,
+            PropertySourceRow::Builder => PropertySource::Builder,
+            PropertySourceRow::Change => PropertySource::Change,
+            PropertySourceRow::Scheduler => PropertySource::Scheduler,
+            PropertySourceRow::Force => PropertySource::Force,
+            PropertySourceRow::Build => PropertySource::Build,
+            PropertySourceRow::Step(name) => PropertySource::Step(name),
+        };
+        Ok(Property { value: json::<R>(&row.value)?, source })
+    };
+    row.into_iter().map(|(name, row)| Ok((name, property(row)?))).collect()
+}
+
+/// Reads what `Value::to_string` wrote. There is no limit of depth: what could be written must come back.
+fn json<R: Row>(text: &str) -> Result<Value, StoreError> {
+    let mut reader = serde_json::Deserializer::from_str(text);
+    reader.disable_recursion_limit();
+    Value::deserialize(&mut reader)
+        .and_then(|value| reader.end().map(|()| value))
+        .map_err(|error| StoreError::Row { table: R::TABLE, problem: format!("a JSON value: {error}") })
+}
+
+fn outcome<R: Row>(word: &str) -> Result<Outcome, StoreError> {
+    Outcome::parse(word)
+        .ok_or_else(|| StoreError::Row { table: R::TABLE, problem: format!("the outcome {word:?} is unknown") })
+}
+
+// --- buildsets and requests ----------------------------------------------------------------------------------------------------------
+
+pub(crate) fn buildset_to_row<'a>(buildset: &'a Buildset, bodies: &mut Vec<PatchBody<'a>>) -> BuildsetRow {
+    BuildsetRow {
+        id: buildset.id.0,
+        reason: buildset.reason.clone(),
+        scheduler: buildset.scheduler.as_ref().map(ToString::to_string),
+        owner: buildset.owner.clone(),
+        stamps: stamps_to_rows(&buildset.stamps, bodies),
+        blamelist: buildset.blamelist.clone(),
+        properties: properties_to_row(&buildset.properties),
+        requests: buildset.requests.iter().map(|id| id.0).collect(),
+        external_id: buildset.external_id.clone(),
+        rebuild_of: buildset.rebuild_of.map(|id| id.0),
+        submitted_at: buildset.submitted_at.0,
+        state: match &buildset.state {
+            BuildsetState::Open { will_fail } => BuildsetStateRow::Open { will_fail: *will_fail },
+            BuildsetState::Finished { outcome, at } => {
+                BuildsetStateRow::Finished { outcome: outcome.to_string(), at: at.0 }
+            }
+        },
+    }
+}
+
+pub(crate) fn buildset_from_row(row: BuildsetRow, find: &FindPatch<'_>) -> Result<Buildset, StoreError> {
+    Ok(Buildset {
+        id: BuildsetId(row.id),
+        reason: row.reason,
+        scheduler: row.scheduler.map(Into::into),
+        owner: row.owner,
+        stamps: stamps_from_rows(row.stamps, find)?,
+        blamelist: row.blamelist,
+        properties: properties_from_row::<BuildsetRow>(row.properties)?,
+        requests: row.requests.into_iter().map(RequestId).collect(),
+        external_id: row.external_id,
+        rebuild_of: row.rebuild_of.map(BuildId),
+        submitted_at: Wall(row.submitted_at),
+        state: match row.state {
+            BuildsetStateRow::Open { will_fail } => BuildsetState::Open { will_fail },
+            BuildsetStateRow::Finished { outcome: word, at } => {
+                BuildsetState::Finished { outcome: outcome::<BuildsetRow>(&word)?, at: Wall(at) }
+            }
+        },
+    })
+}
+
+pub(crate) fn request_to_row(request: &Request) -> RequestRow {
+    RequestRow {
+        id: request.id.0,
+        buildset: request.buildset.0,
+        builder: request.builder.to_string(),
+        priority: request.priority,
+        only_worker: request.only_worker.as_ref().map(ToString::to_string),
+        submitted_at: request.submitted_at.0,
+        attempts: request.attempts,
+        state: match &request.state {
+            RequestState::AwaitingApproval => RequestStateRow::AwaitingApproval,
+            RequestState::Pending => RequestStateRow::Pending,
+            RequestState::Building(build) => RequestStateRow::Building(build.0),
+            RequestState::Complete { outcome, at } => {
+                RequestStateRow::Complete { outcome: outcome.to_string(), at: at.0 }
+            }
+        },
+    }
+}
+
+pub(crate) fn request_from_row(row: RequestRow) -> Result<Request, StoreError> {
+    Ok(Request {
+        id: RequestId(row.id),
+        buildset: BuildsetId(row.buildset),
+        builder: row.builder.into(),
+        priority: row.priority,
+        only_worker: row.only_worker.map(Into::into),
+        submitted_at: Wall(row.submitted_at),
+        attempts: row.attempts,
+        state: match row.state {
+            RequestStateRow::AwaitingApproval => RequestState::AwaitingApproval,
+            RequestStateRow::Pending => RequestState::Pending,
+            RequestStateRow::Building(build) => RequestState::Building(BuildId(build)),
+            RequestStateRow::Complete { outcome: word, at } => {
+                RequestState::Complete { outcome: outcome::<RequestRow>(&word)?, at: Wall(at) }
+            }
+        },
+    })
+}
+
+// --- builds --------------------------------------------------------------------------------------------------------------------------
+
+pub(crate) fn build_to_row<'a>(build: &'a Build, bodies: &mut Vec<PatchBody<'a>>) -> BuildRow {
+    BuildRow {
+        id: build.id.0,
+        number: build.number,
+        builder: build.builder.to_string(),
+        project: build.project.clone(),
+        request: build.request.0,
+        buildset: build.buildset.0,
+        attempt: build.attempt,
+        worker: build.worker.to_string(),
+        reason: build.reason.clone(),
+        owner: build.owner.clone(),
+        stamps: stamps_to_rows(&build.stamps, bodies),
+        blamelist: build.blamelist.clone(),
+        properties: properties_to_row(&build.properties),
+        steps: build.steps.iter().map(step_to_row).collect(),
+        started_at: build.started_at.0,
+        state: match &build.state {
+            BuildState::Dispatched => BuildStateRow::Dispatched,
+            BuildState::Running => BuildStateRow::Running,
+            BuildState::Cancelling { reason } => BuildStateRow::Cancelling { reason: reason.clone() },
+            BuildState::Finished { outcome, summary, at } => {
+                BuildStateRow::Finished { outcome: outcome.to_string(), summary: summary.clone(), at: at.0 }
+            }
+        },
+    }
+}
+
+pub(crate) fn build_from_row(row: BuildRow, find: &FindPatch<'_>) -> Result<Build, StoreError> {
+    Ok(Build {
+        id: BuildId(row.id),
+        number: row.number,
+        builder: row.builder.into(),
+        project: row.project,
+        request: RequestId(row.request),
+        buildset: BuildsetId(row.buildset),
+        attempt: row.attempt,
+        worker: row.worker.into(),
+        reason: row.reason,
+        owner: row.owner,
+        stamps: stamps_from_rows(row.stamps, find)?,
+        blamelist: row.blamelist,
+        properties: properties_from_row::<BuildRow>(row.properties)?,
+        steps: row.steps.into_iter().map(step_from_row).collect::<Result<_, _>>()?,
+        started_at: Wall(row.started_at),
+        state: match row.state {
+            BuildStateRow::Dispatched => BuildState::Dispatched,
+            BuildStateRow::Running => BuildState::Running,
+            BuildStateRow::Cancelling { reason } => BuildState::Cancelling { reason },
+            BuildStateRow::Finished { outcome: word, summary, at } => {
+                BuildState::Finished { outcome: outcome::<BuildRow>(&word)?, summary, at: Wall(at) }
+            }
+        },
+    })
+}
+
+fn step_to_row(step: &Step) -> StepRow {
+    StepRow {
+        number: step.number,
+        name: step.name.clone(),
+        summary: step.summary.clone(),
+        logs: step.logs.clone(),
+        state: match &step.state {
+            StepState::Waiting => StepStateRow::Waiting,
+            StepState::Running { started_at } => StepStateRow::Running { started_at: started_at.0 },
+            StepState::Finished { started_at, at, outcome } => {
+                StepStateRow::Finished { started_at: started_at.0, at: at.0, outcome: outcome.to_string() }
+            }
+        },
+    }
+}
+
+fn step_from_row(row: StepRow) -> Result<Step, StoreError> {
+    Ok(Step {
+        number: row.number,
+        name: row.name,
+        summary: row.summary,
+        logs: row.logs,
+        state: match row.state {
+            StepStateRow::Waiting => StepState::Waiting,
+            StepStateRow::Running { started_at } => StepState::Running { started_at: Wall(started_at) },
+            StepStateRow::Finished { started_at, at, outcome: word } => {
+                StepState::Finished { started_at: Wall(started_at), at: Wall(at), outcome: outcome::<BuildRow>(&word)? }
+            }
+        },
+    })
+}
+
+// --- what waits ----------------------------------------------------------------------------------------------------------------------
+
+pub(crate) fn scheduler_to_row(state: &SchedulerState) -> SchedulerRow {
+    let batch = |batch: &Batch| BatchRow {
+        branch: batch.branch.clone(),
+        changes: batch.changes.iter().map(|id| id.0).collect(),
+        fires_at: batch.fires_at.map(|at| at.0),
+    };
+    SchedulerRow { batches: state.batches.iter().map(batch).collect(), next_firing: state.next_firing.map(|at| at.0) }
+}
+
+pub(crate) fn scheduler_from_row(row: SchedulerRow) -> SchedulerState {
+    let batch = |row: BatchRow| Batch {
+        branch: row.branch,
+        changes: row.changes.into_iter().map(ChangeId).collect(),
+        fires_at: row.fires_at.map(Steady),
+    };
+    SchedulerState { batches: row.batches.into_iter().map(batch).collect(), next_firing: row.next_firing.map(Steady) }
+}
+
+pub(crate) fn delivery_to_row(delivery: &Delivery) -> DeliveryRow {
+    DeliveryRow { changes: delivery.changes.iter().map(|id| id.0).collect(), at: delivery.at.0 }
+}
+
+pub(crate) fn delivery_from_row(source: ChangeSourceName, id: String, row: DeliveryRow) -> Delivery {
+    Delivery { source, id, changes: row.changes.into_iter().map(ChangeId).collect(), at: Wall(row.at) }
+}
+
+pub(crate) fn notice_to_row(notice: &Notice) -> NoticeRow {
+    NoticeRow {
+        id: notice.id.0,
+        reporter: notice.reporter.to_string(),
+        occasion: match notice.occasion {
+            OccasionKind::BuildStarted => OccasionRow::BuildStarted,
+            OccasionKind::BuildFinished => OccasionRow::BuildFinished,
+            OccasionKind::FirstFailure => OccasionRow::FirstFailure,
+            OccasionKind::BuildsetFinished => OccasionRow::BuildsetFinished,
+        },
+        subject: match notice.subject {
+            Subject::Build(id) => SubjectRow::Build(id.0),
+            Subject::Buildset(id) => SubjectRow::Buildset(id.0),
+        },
+        attempt: notice.attempt,
+        state: match &notice.state {
+            NoticeState::Sending => NoticeStateRow::Sending,
+            NoticeState::Waiting { until, error } => NoticeStateRow::Waiting { until: until.0, error: error.clone() },
+            NoticeState::Dead { error, at } => NoticeStateRow::Dead { error: error.clone(), at: at.0 },
+        },
+    }
+}
+
+pub(crate) fn notice_from_row(row: NoticeRow) -> Notice {
+    Notice {
+        id: NoticeId(row.id),
+        reporter: row.reporter.into(),
+        occasion: match row.occasion {
+            OccasionRow::BuildStarted => OccasionKind::BuildStarted,
+            OccasionRow::BuildFinished => OccasionKind::BuildFinished,
+            OccasionRow::FirstFailure => OccasionKind::FirstFailure,
+            OccasionRow::BuildsetFinished => OccasionKind::BuildsetFinished,
+        },
+        subject: match row.subject {
+            SubjectRow::Build(id) => Subject::Build(BuildId(id)),
+            SubjectRow::Buildset(id) => Subject::Buildset(BuildsetId(id)),
+        },
+        attempt: row.attempt,
+        state: match row.state {
+            NoticeStateRow::Sending => NoticeState::Sending,
+            NoticeStateRow::Waiting { until, error } => NoticeState::Waiting { until: Steady(until), error },
+            NoticeStateRow::Dead { error, at } => NoticeState::Dead { error, at: Wall(at) },
+        },
+    }
+}
+
+// --- people --------------------------------------------------------------------------------------------------------------------------
+
+pub(crate) fn user_to_row(user: &User) -> UserRow {
+    UserRow {
+        name: user.name.clone(),
+        password_hash: user.password_hash.clone(),
+        role: user.role.clone(),
+        created_at: user.created_at.0,
+    }
+}
+
+pub(crate) fn user_from_row(row: UserRow) -> User {
+    User { name: row.name, password_hash: row.password_hash, role: row.role, created_at: Wall(row.created_at) }
+}
+
+pub(crate) fn token_to_row(token: &Token) -> TokenRow {
+    TokenRow {
+        id: token.id.clone(),
+        name: token.name.clone(),
+        secret_sha256: token.secret_sha256,
+        kind: match token.kind {
+            TokenKind::User => TokenKindRow::User,
+            TokenKind::Worker => TokenKindRow::Worker,
+        },
+        holder: token.holder.clone(),
+        role: token.role.clone(),
+        created_at: token.created_at.0,
+        last_used_at: token.last_used_at.map(|at| at.0),
+        expires_at: token.expires_at.map(|at| at.0),
+    }
+}
+
+pub(crate) fn token_from_row(row: TokenRow) -> Token {
+    Token {
+        id: row.id,
+        name: row.name,
+        secret_sha256: row.secret_sha256,
+        kind: match row.kind {
+            TokenKindRow::User => TokenKind::User,
+            TokenKindRow::Worker => TokenKind::Worker,
+        },
+        holder: row.holder,
+        role: row.role,
+        created_at: Wall(row.created_at),
+        last_used_at: row.last_used_at.map(Wall),
+        expires_at: row.expires_at.map(Wall),
+    }
+}
+
+pub(crate) fn session_to_row(session: &Session) -> SessionRow {
+    SessionRow {
+        user: session.user.clone(),
+        csrf_token: session.csrf_token.clone(),
+        created_at: session.created_at.0,
+        expires_at: session.expires_at.0,
+    }
+}
+
+pub(crate) fn session_from_row(id_sha256: [u8; 32], row: SessionRow) -> Session {
+    Session {
+        id_sha256,
+        user: row.user,
+        csrf_token: row.csrf_token,
+        created_at: Wall(row.created_at),
+        expires_at: Wall(row.expires_at),
+    }
+}

@@ -1,0 +1,36 @@
+//! Keeps what the engine writes, and the logs of builds. It decides nothing, knows no configuration, checks no permission and does no
+//! network; it never sees a password or a secret in clear.
+//!
+//! ```text
+//! DATA/lock            held by the one process that uses the directory
+//! DATA/stampmill.redb  versioned rows and their indexes; one transaction for each batch of writes
+//! DATA/logs/N/ID.log   one append-only file of compressed frames for each build
+//! ```
+//!
+//! Modules in reading order: [`Store`] opens the directory, commits and loads; `commit` applies a batch, `load` gathers the open work,
+//! [`Reader`] answers questions page by page; `people` and `state` keep what users and plugins have; [`logs`] is for logs. `tables` and
+//! `rows` are the format on disk, `convert` the one place between it and the model.
+
+mod commit;
+mod convert;
+mod database;
+mod error;
+pub mod limits;
+mod load;
+mod lock;
+pub mod logs;
+mod people;
+mod reader;
+mod rows;
+#[cfg(test)]
+mod samples;
+mod state;
+mod store;
+mod tables;
+
+pub use error::StoreError;
+pub use logs::{LogError, LogFiles};
+pub use people::{Session, Token, TokenKind, User};
+pub use reader::{BuildFilter, BuildsIn, BuildsetFilter, ChangeFilter, Page, Reader, RequestFilter};
+pub use state::{StateError, StateQuota, StateUsage};
+pub use store::{Collected, Store};

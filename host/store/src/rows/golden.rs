@@ -1,0 +1,163 @@
+//! Rows of every release, as files in `tests/golden/RELEASE/`: this release must still read them, and must write what its own directory holds.
+//!
+//! When a row has changed, give the release a directory of its own: `STAMPMILL_GOLDEN=0.2 cargo test -p stampmill-store golden` writes the
+//! rows that this code makes into `tests/golden/0.2/` and leaves files that exist alone. Files of a release are never changed; where the
+//! model has grown since, the expectation for the old directory says what an old row now means.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::*;
+use crate::convert::*;
+use crate::samples::*;
+
+/// The directory with what this release writes.
+const CURRENT: &str = "0.1";
+
+type Check = Box<dyn Fn(&[u8])>;
+
+/// One row: the bytes that this release writes, and what bytes of any release must turn out to be.
+struct Case {
+    name: &'static str,
+    bytes: Vec<u8>,
+    check: Check,
+}
+
+fn case<R: Row, M: PartialEq + std::fmt::Debug + 'static>(
+    name: &'static str,
+    row: &R,
+    model: M,
+    convert: impl Fn(R) -> Result<M, StoreError> + 'static,
+) -> Case {
+    let check = Box::new(move |bytes: &[u8]| {
+        let row = R::decode(bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(convert(row).unwrap_or_else(|error| panic!("{name}: {error}")), model, "{name}");
+    });
+    Case { name, bytes: row.encode().unwrap(), check }
+}
+
+fn cases() -> Vec<Case> {
+    let patches = |_: &[u8; 32]| Ok(PATCH.to_vec());
+    let mut cases = Vec::new();
+    for (name, change) in [("change-full", full_change()), ("change-bare", bare_change())] {
+        cases.push(case(name, &change_to_row(&change), change, change_from_row));
+    }
+    for (name, buildset) in [("buildset-open", open_buildset()), ("buildset-finished", finished_buildset())] {
+        let row = buildset_to_row(&buildset, &mut Vec::new());
+        cases.push(case(name, &row, buildset.clone(), move |row| buildset_from_row(row, &patches)));
+    }
+    for (name, request) in [
+        ("request-awaiting-approval", request_in(RequestState::AwaitingApproval)),
+        ("request-pending", request_in(RequestState::Pending)),
+        ("request-building", request_in(RequestState::Building(BuildId(9)))),
+        ("request-complete", request_in(RequestState::Complete { outcome: Outcome::Failure, at: Wall(88) })),
+    ] {
+        cases.push(case(name, &request_to_row(&request), request, request_from_row));
+    }
+    for (name, build) in [
+        ("build-dispatched", build_in(BuildState::Dispatched)),
+        ("build-running", build_in(BuildState::Running)),
+        ("build-cancelling", build_in(BuildState::Cancelling { reason: "ann: a typo".to_owned() })),
+        ("build-finished", finished_build()),
+    ] {
+        let row = build_to_row(&build, &mut Vec::new());
+        cases.push(case(name, &row, build.clone(), move |row| build_from_row(row, &patches)));
+    }
+    cases.push(case("scheduler", &scheduler_to_row(&scheduler_state()), scheduler_state(), |row| {
+        Ok(scheduler_from_row(row))
+    }));
+    cases.push(case("delivery", &delivery_to_row(&delivery("d1", 7)), delivery("d1", 7), |row| {
+        Ok(delivery_from_row("forge".into(), "d1".to_owned(), row))
+    }));
+    for (name, notice) in notices() {
+        cases.push(case(name, &notice_to_row(&notice), notice, |row| Ok(notice_from_row(row))));
+    }
+    cases.push(case("user", &user_to_row(&user("ann")), user("ann"), |row| Ok(user_from_row(row))));
+    for (name, token) in [("token-user", user_token()), ("token-worker", worker_token())] {
+        cases.push(case(name, &token_to_row(&token), token, |row| Ok(token_from_row(row))));
+    }
+    cases.push(case("session", &session_to_row(&session(1)), session(1), |row| {
+        Ok(session_from_row(session(1).id_sha256, row))
+    }));
+    let counters = CountersRow { steady: 1, change: 2, buildset: 3, request: 4, build: 5, notice: 6 };
+    cases.push(case("counters", &counters, counters.clone(), Ok));
+    cases
+}
+
+fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+fn to_hex(bytes: &[u8]) -> String {
+    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    digits.as_bytes().chunks(100).map(|line| format!("{}\n", str::from_utf8(line).unwrap())).collect()
+}
+
+fn from_hex(text: &str) -> Vec<u8> {
+    let digits: Vec<char> = text.split_whitespace().flat_map(str::chars).collect();
+    digits.chunks(2).map(|pair| u8::from_str_radix(&String::from_iter(pair), 16).unwrap()).collect()
+}
+
+fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
+    fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| {
+            (path.file_stem().unwrap().to_str().unwrap().to_owned(), from_hex(&fs::read_to_string(&path).unwrap()))
+        })
+        .collect()
+}
+
+#[test]
+fn golden_rows_of_every_release_are_read() {
+    if let Ok(release) = std::env::var("STAMPMILL_GOLDEN") {
+        let directory = directory().join(release);
+        fs::create_dir_all(&directory).unwrap();
+        for case in cases() {
+            let path = directory.join(case.name).with_extension("hex");
+            if !path.exists() {
+                fs::write(path, to_hex(&case.bytes)).unwrap();
+            }
+        }
+    }
+    let cases: BTreeMap<_, _> = cases().into_iter().map(|case| (case.name.to_owned(), case)).collect();
+    let mut releases = 0;
+    for release in fs::read_dir(directory()).unwrap() {
+        releases += 1;
+        for (name, bytes) in files(&release.unwrap().path()) {
+            let case = cases.get(&name).unwrap_or_else(|| panic!("no test reads {name}"));
+            (case.check)(&bytes);
+        }
+    }
+    assert!(releases > 0);
+}
+
+#[test]
+fn golden_rows_of_this_release_are_what_it_writes() {
+    let golden = files(&directory().join(CURRENT));
+    for case in cases() {
+        assert!(golden.get(case.name) == Some(&case.bytes), "{} is written otherwise; see golden.rs", case.name);
+    }
+}
+
+#[test]
+fn a_row_of_a_later_version_is_refused_with_both_versions() {
+    let mut bytes = user_to_row(&user("ann")).encode().unwrap();
+    bytes[0] = 9;
+    let error = UserRow::decode(&bytes).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "a row of users has version 9 and this release knows up to 1; use the release that wrote it, or a later one"
+    );
+}
+
+#[test]
+fn a_damaged_row_is_an_error_wherever_it_is_cut() {
+    let mut bodies = Vec::new();
+    let build = finished_build();
+    let bytes = build_to_row(&build, &mut bodies).encode().unwrap();
+    for end in 0..bytes.len() {
+        assert!(matches!(BuildRow::decode(&bytes[..end]), Err(StoreError::Row { table: "builds", .. })), "{end}");
+    }
+}

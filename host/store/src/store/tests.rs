@@ -1,0 +1,406 @@
+//! Opening, committing, loading, and what happens when the disk fails.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use redb::StorageBackend;
+use redb::backends::FileBackend;
+use tempfile::TempDir;
+
+use super::*;
+use crate::samples::*;
+
+fn open() -> (TempDir, Store) {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(&directory.path().join("data")).unwrap();
+    (directory, store)
+}
+
+fn snapshot(store: &Store) -> Snapshot {
+    store.load().unwrap().0
+}
+
+#[test]
+fn a_second_host_is_refused_and_told_which_process_has_the_directory() {
+    let (_directory, store) = open();
+    let error = Store::open(store.directory()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "the data directory {} is in use by another host (process {}); stop that one or choose another directory",
+            store.directory().display(),
+            std::process::id()
+        )
+    );
+    let path = store.directory().to_owned();
+    let clone = store.clone();
+    drop(store);
+    assert!(Store::open(&path).is_err(), "a clone still has it");
+    drop(clone);
+    Store::open(&path).unwrap();
+}
+
+#[test]
+fn nobody_else_can_read_the_data_directory() {
+    let (_directory, store) = open();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(store.directory()), 0o700);
+    assert_eq!(mode(&store.database_path()), 0o600);
+    assert_eq!(mode(&store.directory().join("lock")), 0o600);
+    assert_eq!(mode(&store.directory().join("logs")), 0o700);
+}
+
+#[test]
+fn a_database_of_a_later_release_is_refused() {
+    let (_directory, store) = open();
+    store
+        .write(|transaction| {
+            transaction.open_table(META)?.insert("format", 99)?;
+            Ok(())
+        })
+        .unwrap();
+    let path = store.directory().to_owned();
+    drop(store);
+    assert!(matches!(Store::open(&path), Err(StoreError::Format { found: 99, known: FORMAT })));
+}
+
+/// One of every write, all of it open work.
+fn everything() -> Vec<Write> {
+    let (buildset, request, build) = running(1, "linux", "w1");
+    let mut change = full_change();
+    change.decided = false;
+    vec![
+        Write::Change(Arc::new(change)),
+        Write::Change(Arc::new(bare_change())),
+        Write::Buildset(buildset),
+        Write::Request(request),
+        Write::Build(Arc::clone(&build)),
+        Write::BuildSequence(build.id, 17),
+        Write::Cursor("forge".into(), "c1".to_owned()),
+        Write::Delivery(delivery("d1", 1_000)),
+        Write::SchedulerState("quick".into(), scheduler_state()),
+        Write::Notice(notices()[0].1.clone()),
+        Write::Notice(notices()[1].1.clone()),
+    ]
+}
+
+fn everything_loaded() -> Snapshot {
+    let (buildset, request, build) = running(1, "linux", "w1");
+    let mut change = full_change();
+    change.decided = false;
+    Snapshot {
+        changes: vec![Arc::new(change), Arc::new(bare_change())],
+        buildsets: vec![buildset],
+        requests: vec![request],
+        builds: vec![(build, 17)],
+        cursors: vec![("forge".into(), "c1".to_owned())],
+        schedulers: vec![("quick".into(), scheduler_state())],
+        notices: vec![notices()[0].1.clone(), notices()[1].1.clone()],
+        deliveries: vec![delivery("d1", 1_000)],
+        build_numbers: vec![("linux".into(), 1)],
+        last: stampmill_engine::snapshot::LastIds {
+            change: ChangeId(8),
+            buildset: BuildsetId(1),
+            request: RequestId(1),
+            build: BuildId(1),
+            notice: NoticeId(2),
+        },
+    }
+}
+
+#[test]
+fn what_was_committed_is_loaded_as_it_was_also_by_the_next_host() {
+    let (_directory, store) = open();
+    assert_eq!(store.load().unwrap(), (Snapshot::default(), Steady(0)));
+    store.commit(&everything(), Steady(5_000)).unwrap();
+    assert_eq!(store.load().unwrap(), (everything_loaded(), Steady(5_000)));
+    let path = store.directory().to_owned();
+    drop(store);
+    assert_eq!(Store::open(&path).unwrap().load().unwrap(), (everything_loaded(), Steady(5_000)));
+}
+
+#[test]
+fn a_host_that_was_killed_leaves_everything_that_was_committed() {
+    let (directory, store) = open();
+    store.commit(&everything(), Steady(5_000)).unwrap();
+    // The file as it is on the disk while the host runs: nothing was closed.
+    let copy = directory.path().join("copy");
+    fs::create_dir(&copy).unwrap();
+    fs::copy(store.database_path(), copy.join("stampmill.redb")).unwrap();
+    assert_eq!(Store::open(&copy).unwrap().load().unwrap(), (everything_loaded(), Steady(5_000)));
+}
+
+#[test]
+fn steady_time_never_goes_back() {
+    let (_directory, store) = open();
+    store.commit(&[], Steady(9)).unwrap();
+    store.commit(&[], Steady(4)).unwrap();
+    assert_eq!(store.load().unwrap().1, Steady(9));
+}
+
+#[test]
+fn the_last_write_of_a_key_counts_and_the_one_of_another_kind_does_not_disturb_it() {
+    let (_directory, store) = open();
+    let (buildset, request, build) = running(1, "linux", "w1");
+    let ended = Arc::new(Build { state: finished_build().state, ..(*build).clone() });
+    store
+        .commit(
+            &[
+                Write::Buildset(buildset),
+                Write::Request(request),
+                Write::Build(build),
+                Write::BuildSequence(BuildId(1), 3),
+                Write::Build(Arc::clone(&ended)),
+                Write::Notice(notices()[0].1.clone()),
+                Write::NoticeDone(notices()[0].1.id),
+                Write::Cursor("forge".into(), "c1".to_owned()),
+                Write::Cursor("forge".into(), "c2".to_owned()),
+            ],
+            Steady(1),
+        )
+        .unwrap();
+    let snapshot = snapshot(&store);
+    assert_eq!(snapshot.builds, []);
+    assert_eq!(snapshot.notices, []);
+    assert_eq!(snapshot.cursors, [("forge".into(), "c2".to_owned())]);
+    assert_eq!(store.read().unwrap().build(BuildId(1)).unwrap(), Some((*ended).clone()));
+}
+
+#[test]
+fn history_is_not_loaded_but_its_ids_and_numbers_are_known() {
+    let (_directory, store) = open();
+    let mut writes = Vec::new();
+    for id in 1..=50 {
+        let (buildset, request, build) = running(id, "linux", "w1");
+        writes.push(Write::Buildset(buildset));
+        writes.push(Write::Request(request));
+        writes.push(Write::Build(build));
+    }
+    writes.push(Write::Change(Arc::new(full_change())));
+    writes.extend(notices().into_iter().map(|(_, notice)| Write::Notice(notice)));
+    store.commit(&writes, Steady(1)).unwrap();
+    assert_eq!(snapshot(&store).builds.len(), 50);
+    assert_eq!(snapshot(&store).changes, [Arc::new(full_change())], "decided, but of open buildsets");
+
+    let mut ends = Vec::new();
+    for id in 1..=50 {
+        let (buildset, request, build) = running(id, "linux", "w1");
+        let finished = finished_buildset().state;
+        ends.push(Write::Buildset(Arc::new(Buildset { state: finished, ..(*buildset).clone() })));
+        let complete = RequestState::Complete { outcome: Outcome::Warnings, at: Wall(99) };
+        ends.push(Write::Request(Arc::new(Request { state: complete, ..(*request).clone() })));
+        ends.push(Write::Build(Arc::new(Build { state: finished_build().state, ..(*build).clone() })));
+        ends.push(Write::BuildSequence(BuildId(id), 99));
+    }
+    ends.extend(notices().into_iter().map(|(_, notice)| Write::NoticeDone(notice.id)));
+    store.commit(&ends, Steady(2)).unwrap();
+    // A message that comes late must not bring a build back.
+    store.commit(&[Write::BuildSequence(BuildId(50), 100)], Steady(3)).unwrap();
+    let last = stampmill_engine::snapshot::LastIds {
+        change: ChangeId(7),
+        buildset: BuildsetId(50),
+        request: RequestId(50),
+        build: BuildId(50),
+        notice: NoticeId(4),
+    };
+    let build_numbers = vec![("linux".into(), 50)];
+    assert_eq!(snapshot(&store), Snapshot { last, build_numbers, ..Snapshot::default() });
+}
+
+#[test]
+fn a_change_is_loaded_while_it_waits_and_an_id_that_never_was_is_passed_over() {
+    let (_directory, store) = open();
+    let state = SchedulerState {
+        batches: vec![Batch { branch: None, changes: vec![ChangeId(7), ChangeId(1234)], fires_at: None }],
+        next_firing: None,
+    };
+    store
+        .commit(
+            &[Write::Change(Arc::new(full_change())), Write::SchedulerState("quick".into(), state.clone())],
+            Steady(1),
+        )
+        .unwrap();
+    assert_eq!(snapshot(&store).changes, [Arc::new(full_change())]);
+    store.commit(&[Write::SchedulerState("quick".into(), SchedulerState::default())], Steady(1)).unwrap();
+    assert_eq!(snapshot(&store).changes, []);
+}
+
+#[test]
+fn an_open_buildset_without_its_request_is_called_damage() {
+    let (_directory, store) = open();
+    store.commit(&[Write::Buildset(running(1, "linux", "w1").0)], Steady(1)).unwrap();
+    assert_eq!(
+        store.load().unwrap_err().to_string(),
+        "the database is damaged: request 1 of open buildset 1 is not there"
+    );
+}
+
+#[test]
+fn values_nested_deeper_than_any_parser_allows_come_back() {
+    let (_directory, store) = open();
+    let mut value = serde_json::json!(0.1);
+    for _ in 0..600 {
+        value = serde_json::json!([value]);
+    }
+    let mut change = bare_change();
+    change.seen.properties = vec![("deep".to_owned(), value)];
+    store.commit(&[Write::Change(Arc::new(change.clone()))], Steady(1)).unwrap();
+    assert_eq!(snapshot(&store).changes, [Arc::new(change)]);
+}
+
+#[test]
+fn old_deliveries_go_when_new_ones_come() {
+    const DAY: u64 = 24 * 3600 * 1000;
+    let (_directory, store) = open();
+    let ids = |store: &Store| -> Vec<String> { snapshot(store).deliveries.into_iter().map(|d| d.id).collect() };
+    let take = |id: &str, day: u64| store.commit(&[Write::Delivery(delivery(id, day * DAY))], Steady(1)).unwrap();
+    take("a", 100);
+    take("b", 103);
+    // Taken again: its time is the new one, and it is there once.
+    take("a", 104);
+    take("c", 110);
+    assert_eq!(ids(&store), ["a", "b", "c"], "b is seven days old to the millisecond");
+    take("d", 111);
+    assert_eq!(ids(&store), ["a", "c", "d"]);
+    assert_eq!(store.gc(Wall(117 * DAY + 1)).unwrap().deliveries, 2);
+    assert_eq!(ids(&store), ["d"]);
+    assert_eq!(store.gc(Wall(117 * DAY + 1)).unwrap().deliveries, 0);
+}
+
+/// A disk that fails at a chosen operation.
+#[derive(Debug, Default)]
+struct Disk {
+    /// Writes and syncs that still succeed; below zero none is counted.
+    left: AtomicI64,
+    armed: AtomicBool,
+    /// Fails until it is mended, not just once.
+    lasting: AtomicBool,
+    failed: AtomicBool,
+}
+
+impl Disk {
+    fn fail_after(&self, operations: i64, lasting: bool) {
+        self.left.store(operations, Ordering::SeqCst);
+        self.lasting.store(lasting, Ordering::SeqCst);
+        self.failed.store(false, Ordering::SeqCst);
+        self.armed.store(true, Ordering::SeqCst);
+    }
+
+    fn mend(&self) {
+        self.armed.store(false, Ordering::SeqCst);
+    }
+
+    fn work(&self) -> io::Result<()> {
+        if !self.armed.load(Ordering::SeqCst) || self.left.fetch_sub(1, Ordering::SeqCst) > 0 {
+            return Ok(());
+        }
+        self.failed.store(true, Ordering::SeqCst);
+        if !self.lasting.load(Ordering::SeqCst) {
+            self.mend();
+        }
+        Err(io::Error::from_raw_os_error(5))
+    }
+}
+
+#[derive(Debug)]
+struct Faulty {
+    file: FileBackend,
+    disk: Arc<Disk>,
+}
+
+impl StorageBackend for Faulty {
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.file.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.disk.work()?;
+        self.file.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.disk.work()?;
+        self.file.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.disk.work()?;
+        self.file.write(offset, data)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.file.close()
+    }
+}
+
+fn open_on_faulty_disk() -> (TempDir, Store, Arc<Disk>) {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = Arc::new(Disk::default());
+    let for_store = Arc::clone(&disk);
+    let store = Store::open_with(directory.path(), move |file| {
+        redb::Builder::new().create_with_backend(Faulty { file: FileBackend::new(file)?, disk: Arc::clone(&for_store) })
+    })
+    .unwrap();
+    (directory, store, disk)
+}
+
+#[test]
+fn a_commit_that_fails_at_any_operation_is_all_or_nothing_and_the_next_one_works() {
+    for lasting in [false, true] {
+        let mut failures = 0;
+        for operations in 0.. {
+            let (_directory, store, disk) = open_on_faulty_disk();
+            store.commit(&[Write::Cursor("forge".into(), "before".to_owned())], Steady(1)).unwrap();
+            let before = snapshot(&store);
+            disk.fail_after(operations, lasting);
+            let result = store.commit(&everything(), Steady(2));
+            if !disk.failed.load(Ordering::SeqCst) {
+                result.unwrap();
+                break;
+            }
+            failures += 1;
+            disk.mend();
+            let after = snapshot(&store);
+            assert!(after == before || after == everything_loaded(), "half a commit at operation {operations}");
+            assert!(result.is_err() || after == everything_loaded(), "lost at operation {operations}");
+            store.commit(&everything(), Steady(3)).unwrap();
+            assert_eq!(store.load().unwrap(), (everything_loaded(), Steady(3)));
+        }
+        assert!(failures > 3, "only {failures} operations failed");
+    }
+}
+
+#[test]
+fn while_the_disk_fails_every_call_says_so_and_afterwards_all_is_well() {
+    let (_directory, store, disk) = open_on_faulty_disk();
+    store.commit(&everything(), Steady(2)).unwrap();
+    disk.fail_after(0, true);
+    for _ in 0..3 {
+        assert!(store.commit(&everything(), Steady(3)).unwrap_err().to_string().starts_with("the database failed"));
+    }
+    disk.mend();
+    assert_eq!(store.load().unwrap(), (everything_loaded(), Steady(2)));
+    store.commit(&everything(), Steady(4)).unwrap();
+    assert_eq!(store.load().unwrap().1, Steady(4));
+}
+
+#[test]
+fn a_view_that_was_open_while_the_database_was_reopened_fails_or_is_right_and_a_new_one_works() {
+    let (_directory, store, _disk) = open_on_faulty_disk();
+    store.commit(&everything(), Steady(2)).unwrap();
+    let old = store.read().unwrap();
+    store.reopen().unwrap();
+    if let Ok((snapshot, _)) = old.load() {
+        assert_eq!(snapshot, everything_loaded());
+    }
+    drop(old);
+    assert_eq!(snapshot(&store), everything_loaded());
+    store.commit(&[], Steady(3)).unwrap();
+}

@@ -1,0 +1,572 @@
+//! Shapes of the API. They are what programs depend on: a field may be added, none is renamed or removed within `/api/v1`.
+//!
+//! Times are RFC 3339 in UTC with milliseconds. Unknown fields of what is sent are refused.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// A time such as `2026-03-01T12:00:00.250Z`.
+pub(crate) type Time = String;
+
+/// A page of a list, newest first.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ListOf{T}")]
+pub(crate) struct List<T> {
+    /// A page may be short, even empty, while `next` is not null.
+    pub items: Vec<T>,
+    /// To go on with as `cursor`; null at the end.
+    pub next: Option<String>,
+}
+
+/// An error.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Error")]
+pub(crate) struct ErrorBody {
+    pub error: ErrorText,
+}
+
+/// What went wrong.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ErrorText {
+    /// A word for programs.
+    pub code: String,
+    /// A sentence for people.
+    pub message: String,
+}
+
+/// A builder.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Builder {
+    pub name: String,
+    pub project: String,
+    pub description: String,
+    /// Tags that its workers must have.
+    pub worker_tags: Vec<String>,
+    /// Workers that it names; empty means any.
+    pub workers: Vec<String>,
+    /// The least isolation that it accepts.
+    pub tier: String,
+    pub job: String,
+    pub steps: Vec<JobStep>,
+    /// Force schedulers that list it.
+    pub force: Vec<String>,
+    /// Requests that wait for it.
+    pub pending: u64,
+    /// Ids of its newest builds, newest first.
+    pub recent_builds: Vec<u64>,
+    /// Result of its newest finished build.
+    pub last_result: Option<String>,
+}
+
+/// A step of a job.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct JobStep {
+    pub name: String,
+    pub plugin: String,
+}
+
+/// A build.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Build {
+    pub id: u64,
+    pub builder: String,
+    /// Counts from 1 for each builder.
+    pub number: u64,
+    pub project: String,
+    /// `dispatched`, `running`, `cancelling` or `finished`.
+    pub state: String,
+    /// `success`, `warnings`, `failure`, `skipped`, `exception`, `retry` or `cancelled`; null until it has ended.
+    pub result: Option<String>,
+    /// One line, may be empty.
+    pub summary: String,
+    pub worker: String,
+    pub reason: String,
+    pub owner: Option<String>,
+    pub request: u64,
+    pub buildset: u64,
+    /// Which try of its request, from 1.
+    pub attempt: u32,
+    pub started_at: Time,
+    pub finished_at: Option<Time>,
+    pub source_stamps: Vec<SourceStamp>,
+    pub blamelist: Vec<String>,
+    pub properties: BTreeMap<String, Property>,
+    pub steps: Vec<Step>,
+}
+
+/// A step of a build.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Step {
+    /// From 0.
+    pub number: u32,
+    pub name: String,
+    /// `waiting`, `running` or `finished`.
+    pub state: String,
+    /// As of a build; null until it has ended.
+    pub result: Option<String>,
+    pub started_at: Option<Time>,
+    pub finished_at: Option<Time>,
+    /// One line, may be empty.
+    pub summary: String,
+    /// Names of its logs.
+    pub logs: Vec<String>,
+}
+
+/// A log of a step.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Log {
+    pub step: u32,
+    pub name: String,
+    pub lines: u64,
+    pub bytes: u64,
+    /// Whether nothing will be added.
+    pub complete: bool,
+}
+
+/// A property and where it came from.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Property {
+    pub value: Value,
+    /// Such as `Scheduler` or `Step git`.
+    pub source: String,
+}
+
+/// One version of one codebase.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct SourceStamp {
+    pub codebase: String,
+    pub repository: String,
+    pub project: String,
+    /// Null is the default branch.
+    pub branch: Option<String>,
+    /// Null is the latest.
+    pub revision: Option<String>,
+    pub patch: Option<Patch>,
+    /// Whether a build of it may see secrets.
+    pub trusted: bool,
+    /// Ids of its changes, oldest first.
+    pub changes: Vec<u64>,
+}
+
+/// A difference on top of a revision.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Patch {
+    pub level: u32,
+    /// Bytes that are not UTF-8 are replaced.
+    pub body: String,
+    pub subdirectory: String,
+    pub author: String,
+    pub comment: String,
+}
+
+/// A buildset.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Buildset {
+    pub id: u64,
+    pub reason: String,
+    pub scheduler: Option<String>,
+    pub owner: Option<String>,
+    /// `open` or `finished`.
+    pub state: String,
+    /// Null until all requests are complete.
+    pub result: Option<String>,
+    /// Whether it is known already that it will fail.
+    pub will_fail: bool,
+    pub submitted_at: Time,
+    pub finished_at: Option<Time>,
+    pub source_stamps: Vec<SourceStamp>,
+    pub blamelist: Vec<String>,
+    pub properties: BTreeMap<String, Property>,
+    pub requests: Vec<u64>,
+    pub external_id: Option<String>,
+    pub rebuild_of: Option<u64>,
+}
+
+/// A build request.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Request {
+    pub id: u64,
+    pub buildset: u64,
+    pub builder: String,
+    pub priority: i32,
+    pub only_worker: Option<String>,
+    pub submitted_at: Time,
+    /// Builds that were started for it so far.
+    pub attempts: u32,
+    /// `awaiting-approval`, `pending`, `building` or `complete`.
+    pub state: String,
+    /// The build that runs for it.
+    pub build: Option<u64>,
+    /// Null until it is complete.
+    pub result: Option<String>,
+    pub finished_at: Option<Time>,
+}
+
+/// Why a request is where it is.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Explanation {
+    /// One sentence.
+    pub summary: String,
+    /// Place among the requests of the same builder, from 1.
+    pub position: Option<usize>,
+    /// For each worker why it does not run it now.
+    pub workers: Vec<WorkerReason>,
+}
+
+/// Why a worker does not run a request.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct WorkerReason {
+    pub worker: String,
+    pub reason: String,
+}
+
+/// A change.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Change {
+    pub id: u64,
+    /// Which change source reported it; null for one that a person sent.
+    pub source: Option<String>,
+    pub author: String,
+    pub committer: Option<String>,
+    pub comments: String,
+    pub files: Vec<String>,
+    pub repository: String,
+    pub project: String,
+    pub codebase: Option<String>,
+    pub revision: Option<String>,
+    pub branch: Option<String>,
+    pub category: Option<String>,
+    pub link: Option<String>,
+    pub arrived_at: Time,
+    pub committed_at: Option<Time>,
+    pub trusted: bool,
+    pub properties: BTreeMap<String, Value>,
+    /// Why the codebase generator failed on it.
+    pub trouble: Option<String>,
+    /// Whether every scheduler has decided.
+    pub decided: bool,
+    pub decisions: Vec<Decision>,
+    pub buildsets: Vec<u64>,
+}
+
+/// What a scheduler made of a change.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Decision {
+    pub scheduler: String,
+    /// `important`, `unimportant`, `ignored` or `failed`.
+    pub verdict: String,
+    pub reason: String,
+}
+
+/// A worker.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Worker {
+    pub name: String,
+    pub tags: Vec<String>,
+    pub max_builds: Option<u32>,
+    /// `never-seen`, `away` or `connected`.
+    pub state: String,
+    /// When it came or went.
+    pub since: Option<Time>,
+    /// Ids of its builds.
+    pub running: Vec<u64>,
+    pub info: Option<WorkerInfo>,
+}
+
+/// What a worker says of itself.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct WorkerInfo {
+    pub version: String,
+    pub os: String,
+    pub arch: String,
+    pub uname: Vec<String>,
+    pub cores: u32,
+    pub max_builds: u32,
+    /// `sandboxed`, `degraded` or `wasm-only`.
+    pub tier: String,
+    pub mechanisms: Vec<Mechanism>,
+    pub tools: BTreeMap<String, String>,
+}
+
+/// One mechanism of the sandbox.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Mechanism {
+    pub name: String,
+    pub works: bool,
+    pub detail: String,
+}
+
+/// A change source.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ChangeSource {
+    pub name: String,
+    pub plugin: String,
+    /// `poller` or `hook`.
+    pub kind: String,
+    pub trusted: bool,
+    pub trouble: Option<String>,
+    pub every_ms: Option<u64>,
+    /// Null while it is being asked, and for hooks.
+    pub next_poll_in_ms: Option<u64>,
+}
+
+/// A scheduler.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Scheduler {
+    pub name: String,
+    pub kind: String,
+    /// When it starts builds, in words.
+    pub when: String,
+    pub builders: Vec<String>,
+    pub codebases: Vec<CodebaseDefault>,
+    pub filters: Vec<String>,
+}
+
+/// What a scheduler takes where no change says otherwise.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct CodebaseDefault {
+    pub codebase: String,
+    pub repository: String,
+    pub branch: Option<String>,
+    pub revision: Option<String>,
+}
+
+/// A plugin.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Plugin {
+    pub name: String,
+    pub kind: String,
+    pub version: String,
+    /// SHA-256 in hexadecimal digits.
+    pub digest: String,
+    pub summary: String,
+    /// Permissions that its manifest asks for.
+    pub asks: Vec<String>,
+    /// Interfaces that it imports.
+    pub imports: Vec<String>,
+    pub uses: Vec<PluginUse>,
+}
+
+/// One use of a plugin.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct PluginUse {
+    pub place: String,
+    pub granted: Grant,
+}
+
+/// What one use of a plugin may do.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Grant {
+    pub command: Vec<String>,
+    pub net: Vec<String>,
+    pub read: Vec<String>,
+    pub write: Vec<String>,
+    pub http: Vec<String>,
+    pub secret: Vec<String>,
+}
+
+/// A notice that was given up.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Notice {
+    pub id: u64,
+    pub reporter: String,
+    pub occasion: String,
+    pub build: Option<u64>,
+    pub buildset: Option<u64>,
+    pub attempts: u32,
+    pub error: String,
+    pub given_up_at: Option<Time>,
+}
+
+/// A user.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct User {
+    pub name: String,
+    pub role: String,
+    pub created_at: Time,
+}
+
+/// A token, without its secret.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Token {
+    pub id: String,
+    pub name: String,
+    /// `user` or `worker`.
+    pub kind: String,
+    pub holder: String,
+    pub role: Option<String>,
+    pub created_at: Time,
+    pub expires_at: Option<Time>,
+}
+
+/// A token that was just made.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct NewToken {
+    /// Shown here and never again.
+    pub secret: String,
+    pub token: Token,
+}
+
+/// Who asks.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Whoami {
+    pub name: String,
+    pub role: Option<String>,
+    /// Version of the host.
+    pub version: String,
+}
+
+/// A buildset that was made.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Made {
+    pub buildset: u64,
+    pub requests: Vec<u64>,
+}
+
+/// It is done or under way.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Done {
+    pub done: bool,
+}
+
+/// Ids of changes that were taken.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ChangesTaken {
+    pub changes: Vec<u64>,
+}
+
+/// Which version of a codebase to build.
+#[derive(Deserialize, JsonSchema, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct StampChoice {
+    pub branch: Option<String>,
+    pub revision: Option<String>,
+}
+
+/// A wish to force builds.
+#[derive(Deserialize, JsonSchema, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ForceBody {
+    pub reason: String,
+    /// Without a builder: all builders of this force scheduler.
+    pub scheduler: Option<String>,
+    /// For the only codebase of the scheduler.
+    pub branch: Option<String>,
+    /// For the only codebase of the scheduler.
+    pub revision: Option<String>,
+    /// By codebase, where there are several.
+    pub codebases: BTreeMap<String, StampChoice>,
+    pub properties: BTreeMap<String, Value>,
+    pub priority: Option<i32>,
+    /// Only on this worker.
+    pub worker: Option<String>,
+}
+
+/// Source stamps to build.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SubmitBody {
+    /// At least one.
+    pub builders: Vec<String>,
+    #[serde(default)]
+    pub source_stamps: Vec<StampBody>,
+    #[serde(default)]
+    pub reason: String,
+    #[serde(default)]
+    pub properties: BTreeMap<String, Value>,
+    #[serde(default)]
+    pub priority: i32,
+    /// The same key twice gives the first answer again while its buildset is open.
+    pub external_id: Option<String>,
+}
+
+/// One version of one codebase to build.
+#[derive(Deserialize, JsonSchema, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct StampBody {
+    pub codebase: String,
+    pub repository: String,
+    pub project: String,
+    pub branch: Option<String>,
+    pub revision: Option<String>,
+    /// Whether builds of it may see secrets.
+    pub trusted: bool,
+}
+
+/// A change to take.
+#[derive(Deserialize, JsonSchema, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ChangeBody {
+    pub author: String,
+    pub committer: Option<String>,
+    pub comments: String,
+    pub files: Vec<String>,
+    pub repository: String,
+    pub project: String,
+    pub revision: Option<String>,
+    pub branch: Option<String>,
+    pub category: Option<String>,
+    pub link: Option<String>,
+    /// RFC 3339.
+    pub committed_at: Option<Time>,
+    pub properties: BTreeMap<String, Value>,
+    /// Skips the codebase generator.
+    pub codebase: Option<String>,
+    /// Whether its builds may see secrets.
+    pub trusted: bool,
+}
+
+/// Why something is ended.
+#[derive(Deserialize, JsonSchema, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ReasonBody {
+    pub reason: String,
+}
+
+/// No arguments.
+#[derive(Deserialize, JsonSchema, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct NothingBody {}
+
+/// A person's word on a request.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ApproveBody {
+    /// Whether it may run.
+    pub approved: bool,
+}
+
+/// A new user.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UserBody {
+    pub name: String,
+    pub password: String,
+    /// `viewer`, `developer`, `operator` or `admin`.
+    pub role: String,
+}
+
+/// What to change of a user.
+#[derive(Deserialize, JsonSchema, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct UserPatch {
+    pub password: Option<String>,
+    pub role: Option<String>,
+}
+
+/// A new token.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TokenBody {
+    /// For people.
+    pub name: String,
+    /// A user, or the name of a program; the token's name when left out.
+    pub user: Option<String>,
+    /// `viewer`, `developer`, `operator` or `admin`.
+    pub role: String,
+    /// It ends by itself after so many days.
+    pub days: Option<u32>,
+}

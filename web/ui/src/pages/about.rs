@@ -1,0 +1,41 @@
+//! What this host is.
+
+use maud::html;
+
+use super::Shown;
+use crate::form::Visitor;
+use crate::layout::Page;
+
+pub(crate) async fn show(visitor: Visitor) -> Shown {
+    let catalogue = visitor.ui.service.catalogue();
+    let body = html! {
+        h1 { "About" }
+        p { "Stampmill " (catalogue.version) ": continuous integration where every extension is a WebAssembly component and every step runs in a sandbox." }
+        p {
+            "This host has " (catalogue.builders.len()) " builders, " (catalogue.schedulers.len()) " schedulers, "
+            (catalogue.change_sources.len()) " change sources and " (catalogue.plugins.len()) " plugins."
+        }
+        section {
+            h2 { "Schedulers" }
+            div.scroll { table {
+                thead { tr { th { "Name" } th { "Kind" } th.wide { "When" } th { "Filters" } th { "Builders" } } }
+                tbody { @for scheduler in &catalogue.schedulers {
+                    tr {
+                        td { (scheduler.name) }
+                        td { (scheduler.kind) }
+                        td.wide { (scheduler.when) }
+                        td { @for filter in &scheduler.filters { span.chip { (filter) } " " } }
+                        td { @for builder in &scheduler.builders { (builder) " " } }
+                    }
+                } }
+            } }
+        }
+        h2 { "For programs" }
+        ul {
+            li { a href="/api/v1/openapi.json" { "The API" } " in OpenAPI 3.1" }
+            li { a href="/metrics" { "Figures" } " for Prometheus" }
+            li { a href="/healthz" { "Health" } }
+        }
+    };
+    visitor.page(Page { title: "About", active: "", events: None, body })
+}

@@ -1,0 +1,136 @@
+//! Compiled components on disk, mapped instead of compiled again. The directory belongs to this process's user and to nobody else: what lies
+//! in it is machine code that gets run. A file that is not as it was written is compiled anew.
+
+use std::fs::{self, DirBuilder};
+use std::hash::{Hash, Hasher};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use sha2::{Digest as _, Sha256};
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use crate::digest::Digest;
+
+/// Counts the names of files that are being written in this process.
+static TEMPORARY: AtomicU64 = AtomicU64::new(0);
+
+/// The directory of compiled components.
+#[derive(Debug)]
+pub(crate) struct Cache {
+    directory: PathBuf,
+    /// Changes with wasmtime's version, its settings and the processor's features: what differs in any of these can't be mapped.
+    compatibility: String,
+}
+
+impl Cache {
+    pub(crate) fn open(directory: &Path, engine: &Engine) -> io::Result<Cache> {
+        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        let metadata = fs::symlink_metadata(directory)?;
+        if !metadata.is_dir() {
+            return Err(io::Error::other("it is not a directory of its own"));
+        }
+        // Only the owner may change the mode, so this also refuses a directory that somebody else made.
+        fs::set_permissions(directory, fs::Permissions::from_mode(0o700))?;
+        let probe = directory.join(temporary_name());
+        let owner = write_new(&probe, b"").and_then(|()| fs::metadata(&probe)).map(|probe| probe.uid());
+        let _ = fs::remove_file(&probe);
+        if owner? != metadata.uid() {
+            return Err(io::Error::other("it belongs to another user"));
+        }
+        let mut hasher = Sha256Hasher(Sha256::new());
+        engine.precompile_compatibility_hash().hash(&mut hasher);
+        let compatibility = hex::encode(&hasher.0.finalize()[..8]);
+        Ok(Cache { directory: directory.to_owned(), compatibility })
+    }
+
+    /// A component that was stored before, as it was stored; anything else is a reason to compile.
+    pub(crate) fn load(&self, engine: &Engine, digest: &Digest) -> Option<Component> {
+        let path = self.path(digest);
+        match self.map(engine, &path) {
+            Ok(component) => Some(component),
+            Err(LoadFailure::Absent) => None,
+            Err(LoadFailure::Damaged(why)) => {
+                tracing::warn!(path = %path.display(), %why, "a compiled component is damaged and is compiled again");
+                None
+            }
+        }
+    }
+
+    fn map(&self, engine: &Engine, path: &Path) -> Result<Component, LoadFailure> {
+        let sum = match fs::read(path.with_extension("sum")) {
+            Ok(sum) => sum,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(LoadFailure::Absent),
+            Err(error) => return Err(LoadFailure::Damaged(error.to_string())),
+        };
+        let bytes = fs::read(path).map_err(|error| LoadFailure::Damaged(error.to_string()))?;
+        if hex::encode(Sha256::digest(&bytes)).as_bytes() != sum {
+            return Err(LoadFailure::Damaged("its bytes are not those that were written".to_owned()));
+        }
+        drop(bytes);
+        map_file(engine, path).map_err(|error| LoadFailure::Damaged(error.to_string()))
+    }
+
+    /// Keeps a compiled component. It is a cache: when the disk is full, the next start compiles again.
+    pub(crate) fn store(&self, digest: &Digest, compiled: &[u8]) {
+        let path = self.path(digest);
+        let sum = hex::encode(Sha256::digest(compiled));
+        // The sum last: without it the other file is not looked at.
+        let stored = self.put(&path, compiled).and_then(|()| self.put(&path.with_extension("sum"), sum.as_bytes()));
+        if let Err(error) = stored {
+            tracing::warn!(path = %path.display(), %error, "a compiled component could not be kept");
+        }
+    }
+
+    fn put(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let temporary = self.directory.join(temporary_name());
+        let written = write_new(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
+        if written.is_err() {
+            let _ = fs::remove_file(&temporary);
+        }
+        written
+    }
+
+    fn path(&self, digest: &Digest) -> PathBuf {
+        self.directory.join(format!("{digest}-{}.cwasm", self.compatibility))
+    }
+}
+
+enum LoadFailure {
+    Absent,
+    Damaged(String),
+}
+
+#[expect(unsafe_code, reason = "mapping machine code that this process's user compiled and nobody else can write")]
+fn map_file(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
+    // SAFETY: `path` is in the cache directory, which is mode 0700 and our user's own (checked when it was opened), so only this program has
+    // written it, with the output of `Component::serialize` under a name with the engine's compatibility hash; its checksum was compared just
+    // now. A file here is replaced by rename and never written in place, so the mapping doesn't change under us.
+    unsafe { Component::deserialize_file(engine, path) }
+}
+
+fn temporary_name() -> String {
+    format!(".{}-{}.tmp", std::process::id(), TEMPORARY.fetch_add(1, Ordering::Relaxed))
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_data()
+}
+
+/// A hash that is the same in every process, which the standard one doesn't promise.
+struct Sha256Hasher(Sha256);
+
+impl Hasher for Sha256Hasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        let sum = self.0.clone().finalize();
+        u64::from_le_bytes([sum[0], sum[1], sum[2], sum[3], sum[4], sum[5], sum[6], sum[7]])
+    }
+}

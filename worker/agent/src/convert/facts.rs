@@ -1,0 +1,86 @@
+//! A running build as a step's plugin sees it.
+
+use stampmill_model as model;
+use stampmill_runtime as runtime;
+
+/// An outcome as a plugin gave it.
+#[must_use]
+pub const fn outcome_from_runtime(outcome: runtime::Outcome) -> model::Outcome {
+    match outcome {
+        runtime::Outcome::Success => model::Outcome::Success,
+        runtime::Outcome::Warnings => model::Outcome::Warnings,
+        runtime::Outcome::Failure => model::Outcome::Failure,
+        runtime::Outcome::Skipped => model::Outcome::Skipped,
+        runtime::Outcome::Exception => model::Outcome::Exception,
+        runtime::Outcome::Retry => model::Outcome::Retry,
+        runtime::Outcome::Cancelled => model::Outcome::Cancelled,
+    }
+}
+
+/// A build with its properties as they are now.
+#[must_use]
+pub fn running_build(order: &model::BuildOrder, properties: &model::Properties) -> runtime::BuildFacts {
+    let build = &order.build;
+    runtime::BuildFacts {
+        id: build.id.0,
+        number: u32::try_from(build.number).unwrap_or(u32::MAX),
+        attempt: build.attempt,
+        builder: build.builder.as_str().to_owned(),
+        project: build.project.clone(),
+        worker: build.worker.as_str().to_owned(),
+        reason: build.reason.clone(),
+        stamps: build.stamps.iter().map(stamp).collect(),
+        changes: order.changes.iter().map(change).collect(),
+        blamelist: build.blamelist.clone(),
+        trusted: build.stamps.iter().all(|stamp| stamp.trusted),
+        properties: properties.iter().map(|(name, property)| (name.clone(), property.value.clone())).collect(),
+        started_at: build.started_at.0,
+        ..runtime::BuildFacts::default()
+    }
+}
+
+fn stamp(stamp: &model::SourceStamp) -> runtime::SourceStamp {
+    runtime::SourceStamp {
+        codebase: stamp.codebase.clone(),
+        repository: stamp.repository.clone(),
+        project: stamp.project.clone(),
+        branch: stamp.branch.clone(),
+        revision: stamp.revision.clone(),
+        patch: stamp.patch.as_ref().map(|patch| runtime::Patch {
+            level: patch.level,
+            body: patch.body.clone(),
+            subdirectory: patch.subdirectory.clone(),
+            author: patch.author.clone(),
+            comment: patch.comment.clone(),
+        }),
+        extra: Vec::new(),
+    }
+}
+
+fn change(change: &model::Change) -> runtime::Change {
+    let seen = &change.seen;
+    runtime::Change {
+        id: change.id.0,
+        codebase: change.codebase.clone().unwrap_or_default(),
+        arrived_at: change.arrived_at.0,
+        seen: runtime::SeenChange {
+            author: seen.author.clone(),
+            committer: seen.committer.clone(),
+            comments: seen.comments.clone(),
+            files: seen.files.clone(),
+            repository: seen.repository.clone(),
+            project: seen.project.clone(),
+            revision: seen.revision.clone(),
+            branch: seen.branch.clone(),
+            category: seen.category.clone(),
+            link: seen.link.clone(),
+            committed_at: seen.committed_at.map(|at| at.0),
+            properties: seen
+                .properties
+                .iter()
+                .map(|(name, value)| runtime::Setting { name: name.clone(), value: value.clone() })
+                .collect(),
+            extra: Vec::new(),
+        },
+    }
+}

@@ -1,0 +1,86 @@
+//! What happens in a build.
+
+use serde::{Deserialize, Serialize};
+
+/// How a step or a build ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// All is well.
+    Success,
+    /// Well, with something to look at.
+    Warnings,
+    /// The code under test is at fault.
+    Failure,
+    /// Its condition said not to run.
+    Skipped,
+    /// Stampmill, a plugin or the machine is at fault.
+    Exception,
+    /// Thrown away through no fault of the code; its request goes back to the queue.
+    Retry,
+    /// A person or a rule ended it.
+    Cancelled,
+}
+
+/// One thing that happened in a build. Times are milliseconds since 1970 by the worker's clock.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+pub enum Event {
+    /// The worker has taken the build.
+    Accepted,
+    /// The worker will not run it; nothing follows.
+    Declined {
+        /// Why.
+        reason: String,
+    },
+    /// A step has begun.
+    StepStarted {
+        /// Number of the step, from 0.
+        step: u32,
+        /// When.
+        at: u64,
+    },
+    /// A step says how it is doing.
+    StepSummary {
+        /// Number of the step.
+        step: u32,
+        /// One line.
+        summary: String,
+    },
+    /// A step has opened a log; its frames follow.
+    LogOpened {
+        /// Number of the step.
+        step: u32,
+        /// The log's name, unique in the step.
+        log: String,
+    },
+    /// A property has a new value.
+    PropertySet {
+        /// Its name.
+        name: String,
+        /// Any JSON value.
+        value: serde_json::Value,
+        /// Number of the step that set it.
+        step: u32,
+    },
+    /// A step has ended, or was passed over; no frame of its logs follows.
+    StepFinished {
+        /// Number of the step.
+        step: u32,
+        /// How.
+        outcome: Outcome,
+        /// One line, may be empty.
+        summary: String,
+        /// When.
+        at: u64,
+    },
+    /// The build has ended; nothing follows.
+    Finished {
+        /// How.
+        outcome: Outcome,
+        /// One line, may be empty.
+        summary: String,
+        /// When.
+        at: u64,
+    },
+}
