@@ -1,8 +1,6 @@
 //! Builds, their steps, and what a worker says of them.
 
-use crate::{
-    BuildId, BuilderName, BuildsetId, Outcome, Properties, RequestId, SourceStamp, Wall, WorkerName,
-};
+use crate::{BuildId, BuilderName, BuildsetId, Outcome, Properties, RequestId, SourceStamp, Wall, WorkerName};
 
 /// The name of a log of a step, such as `stdio`.
 pub type LogName = String;

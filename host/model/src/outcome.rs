@@ -24,15 +24,8 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome, best first in Buildbot's order of severity.
-    pub const BY_SEVERITY: [Self; 7] = [
-        Self::Skipped,
-        Self::Success,
-        Self::Warnings,
-        Self::Failure,
-        Self::Exception,
-        Self::Retry,
-        Self::Cancelled,
-    ];
+    pub const BY_SEVERITY: [Self; 7] =
+        [Self::Skipped, Self::Success, Self::Warnings, Self::Failure, Self::Exception, Self::Retry, Self::Cancelled];
 
     /// Position in [`Self::BY_SEVERITY`]: the higher, the worse.
     #[must_use]

@@ -103,7 +103,9 @@ async fn worker(args: &WorkerArgs) -> anyhow::Result<ExitCode> {
 
 impl From<HostArgs> for HostOptions {
     fn from(args: HostArgs) -> Self {
-        Self { config: args.config, data: args.data, listen: args.listen }
+        // A sandbox gets absolute paths only, and a worker's paths are relative to its own configuration.
+        let data = args.data.map(|data| std::path::absolute(&data).unwrap_or(data));
+        Self { config: args.config, data, listen: args.listen }
     }
 }
 

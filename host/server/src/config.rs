@@ -45,8 +45,8 @@ pub(crate) struct Loaded {
     pub(crate) public_url: Option<String>,
     /// Of the web pages.
     pub(crate) title: String,
-    /// The data directory, when the file names one.
-    pub(crate) data: Option<PathBuf>,
+    /// The data directory, absolute: the file's, else `stampmill-data` beside the file.
+    pub(crate) data: PathBuf,
     /// What the engine knows of it.
     pub(crate) engine: Arc<stampmill_engine::config::Config>,
     /// Every job, also those that no builder uses.
@@ -130,6 +130,9 @@ pub(crate) struct HostLimits {
     pub(crate) body_bytes: u64,
 }
 
+/// The data directory of a configuration that names none, beside it.
+pub(crate) const DATA_DIRECTORY: &str = "stampmill-data";
+
 /// Reads and checks a configuration with its lock file and plugins. Writes nothing: [`Loaded::write_lock`] does, when all else is well.
 pub(crate) fn load(path: &Path) -> Result<Loaded, ConfigError> {
     let bundled: Vec<Bundled> = bundled().collect();
@@ -160,7 +163,7 @@ fn load_with(path: &Path, bundled: &[Bundled]) -> Result<Loaded, ConfigError> {
     let text_of = |at: &Option<reader::At<String>>| at.as_ref().map(|at| at.value.clone());
     let public_url = file.public_url.as_ref().and_then(|url| public_url(url, &sink));
     let title = text_of(&file.title).unwrap_or_else(|| "Stampmill".to_owned());
-    let data = text_of(&file.data).map(|data| folder.join(data));
+    let data = folder.join(text_of(&file.data).unwrap_or_else(|| DATA_DIRECTORY.to_owned()));
     let described = |builder: &raw::Builder| Some((builder.name.value.clone().into(), builder.description.clone()?));
     let descriptions = file.builders.iter().filter_map(described).collect();
     let resolved = resolve::resolve(file, bundled, &folder, &lock, &sink);

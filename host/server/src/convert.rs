@@ -49,10 +49,8 @@ pub(crate) fn judgement(judgement: runtime::Judgement) -> (model::Verdict, Strin
 
 /// A change as a codebase generator gets it.
 pub(crate) fn seen_for_plugin(seen: &model::SeenChange) -> runtime::SeenChange {
-    let setting = |(name, value): &(String, serde_json::Value)| runtime::Setting {
-        name: name.clone(),
-        value: value.clone(),
-    };
+    let setting =
+        |(name, value): &(String, serde_json::Value)| runtime::Setting { name: name.clone(), value: value.clone() };
     runtime::SeenChange {
         author: seen.author.clone(),
         committer: seen.committer.clone(),

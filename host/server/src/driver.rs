@@ -19,10 +19,13 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::limits::{INPUTS_A_BATCH, INPUTS_WAITING};
 
+/// A look at the engine between two batches.
+type Look = Box<dyn FnOnce(&Engine, Now) + Send>;
+
 /// What the driver is sent.
 enum Message {
     Input(Box<Input>),
-    View(Box<dyn FnOnce(&Engine, Now) + Send>),
+    View(Look),
 }
 
 /// The host can't answer now: it is ending, or its store failed.

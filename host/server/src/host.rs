@@ -8,8 +8,8 @@ use stampmill_engine::{Answer, Explanation, Input};
 use stampmill_model::{ChangeSourceName, Digest, RequestId};
 use stampmill_runtime::{HookRequest, Surroundings};
 use stampmill_service::{
-    Ask, BuilderView, Catalogue, ChangeSourceKind, ChangeSourceView, Event, Figures, Host, HookAnswer, HookCall, PluginView,
-    ReloadError, SchedulerView, StepOfJob, Unavailable, WorkerState, WorkerView,
+    Ask, BuilderView, Catalogue, ChangeSourceKind, ChangeSourceView, Event, Figures, HookAnswer, HookCall, Host,
+    PluginView, ReloadError, SchedulerView, StepOfJob, Unavailable, WorkerState, WorkerView,
 };
 use tokio::sync::{Mutex, broadcast};
 
@@ -128,10 +128,9 @@ impl Host for RunningHost {
                 plugin: usage.map(|usage| usage.plugin.name.clone()).unwrap_or_default(),
                 kind: match source.kind {
                     Kind::Hook => ChangeSourceKind::Hook,
-                    Kind::Poller { every } => ChangeSourceKind::Poller {
-                        every,
-                        next_poll_in: state.and_then(|state| state.next_poll_in),
-                    },
+                    Kind::Poller { every } => {
+                        ChangeSourceKind::Poller { every, next_poll_in: state.and_then(|state| state.next_poll_in) }
+                    }
                 },
                 trusted: source.trusted,
                 trouble: state.and_then(|state| state.trouble.clone()),
@@ -200,10 +199,8 @@ fn catalogue(loaded: &Loaded) -> Catalogue {
 }
 
 fn builder_view(loaded: &Loaded, builder: &stampmill_engine::config::Builder) -> BuilderView {
-    let step = |step: &stampmill_model::StepPlan| StepOfJob {
-        name: step.name.clone(),
-        plugin: step.plugin.name.clone(),
-    };
+    let step =
+        |step: &stampmill_model::StepPlan| StepOfJob { name: step.name.clone(), plugin: step.plugin.name.clone() };
     BuilderView {
         name: builder.name.clone(),
         project: builder.project.clone(),

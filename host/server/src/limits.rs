@@ -58,3 +58,6 @@ pub(crate) const WORKER_RESTARTS: u32 = 5;
 
 /// The user and group of a change source's programs when the host runs as root: nobody has it by default, and it is not the workers'.
 pub(crate) const POLLER_ID: u32 = 60_322;
+
+/// How often a worker process that is not this one's child is looked at: there is no other news of its end.
+pub(crate) const FOUND_WORKER_LOOK: Duration = Duration::from_millis(200);

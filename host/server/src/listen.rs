@@ -18,9 +18,9 @@ pub(crate) const ADMIN_SOCKET: &str = "admin.sock";
 
 /// Binds the address; port 0 picks a free one.
 pub(crate) async fn tcp(address: &str) -> anyhow::Result<(TcpListener, SocketAddr)> {
-    let listener = TcpListener::bind(address)
-        .await
-        .with_context(|| format!("can't listen on `{address}`; is another host running? `--listen` names another address"))?;
+    let listener = TcpListener::bind(address).await.with_context(|| {
+        format!("can't listen on `{address}`; is another host running? `--listen` names another address")
+    })?;
     let address = listener.local_addr().context("the listener has no address")?;
     Ok((listener, address))
 }
@@ -49,7 +49,11 @@ pub(crate) async fn serve_tcp(listener: TcpListener, router: Router, stop: Cance
 }
 
 /// Serves the administrator's socket until `stop`.
-pub(crate) async fn serve_admin(listener: UnixListener, router: Router, stop: CancellationToken) -> std::io::Result<()> {
+pub(crate) async fn serve_admin(
+    listener: UnixListener,
+    router: Router,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
     let router = router.layer(middleware::from_fn(admin_peer));
     axum::serve(listener, router.into_make_service()).with_graceful_shutdown(stop.cancelled_owned()).await
 }

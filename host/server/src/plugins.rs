@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use stampmill_runtime::{Instance, LoadError, Plugin, PluginError, Runtime, RuntimeError, RuntimeOptions, Surroundings, Use};
+use stampmill_runtime::{
+    Instance, LoadError, Plugin, PluginError, Runtime, RuntimeError, RuntimeOptions, Surroundings, Use,
+};
 use tokio::sync::OnceCell;
 
 use crate::config::{PluginFile, PluginUse};

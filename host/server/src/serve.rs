@@ -16,8 +16,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::demo::{DemoOptions, demo};
-pub(crate) use self::local_worker::worker;
 use self::local_worker::LocalWorker;
+pub(crate) use self::local_worker::worker;
 use crate::checking;
 use crate::config::{self, Finding, Loaded};
 use crate::driver::{self, Driver};
@@ -100,7 +100,7 @@ pub(crate) async fn start(options: HostOptions) -> anyhow::Result<RunningServer>
     for warning in &loaded.warnings {
         eprintln!("{}", warning.render(signals::colour()));
     }
-    let data = options.data.or_else(|| loaded.data.clone()).unwrap_or_else(|| PathBuf::from("stampmill-data"));
+    let data = options.data.unwrap_or_else(|| loaded.data.clone());
     let opening = data.clone();
     let store = tokio::task::spawn_blocking(move || Store::open(&opening)).await??;
     let (listener, address) = listen::tcp(options.listen.as_deref().unwrap_or(&loaded.listen)).await?;
@@ -112,8 +112,7 @@ pub(crate) async fn start(options: HostOptions) -> anyhow::Result<RunningServer>
     let logs = store.logs().clone();
     let engine = Arc::clone(&loaded.engine);
     let access = access(&loaded, address);
-    let shared =
-        Shared::new(handle, (store.clone(), logs), (data.clone(), url.clone()), loaded, stop.clone());
+    let shared = Shared::new(handle, (store.clone(), logs), (data.clone(), url.clone()), loaded, stop.clone());
     let shared = Arc::new(shared);
     accept(&shared).await?;
 

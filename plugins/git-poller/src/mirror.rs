@@ -23,22 +23,28 @@ pub(crate) struct Mirror {
 impl Mirror {
     /// Opens the mirror, made if it is not there.
     pub(crate) fn open(mut git: Git) -> Result<Mirror, Fault> {
-        let present = workspace::entries(".")?.iter().any(|entry| entry.name == DIRECTORY && entry.directory);
-        if !present {
+        let entries = workspace::entries(".")?;
+        if !entries.iter().any(|entry| entry.name == DIRECTORY && entry.directory) {
             let init = git.local_command().args(["init", "--quiet", "--bare", "--", DIRECTORY]);
             output(init, ANSWER_BYTES).map_err(|failed| failed.fault("git init"))?;
         }
         if git.repository().is_local() {
-            let asked =
-                git.local_command().arg(format!("--git-dir={DIRECTORY}")).args(["rev-parse", "--absolute-git-dir"]);
-            let answer = output(asked, ANSWER_BYTES).map_err(Failed::damaged)?;
-            let path = String::from_utf8(answer)?;
-            let root = path.trim_end_matches('\n').strip_suffix(DIRECTORY);
-            let root = root.ok_or_else(|| Fault::broken(format!("git calls the mirror `{}`", path.escape_debug())))?;
-            workspace::write(GLOBAL_CONFIG_FILE, git::GLOBAL_CONFIG.as_bytes())?;
-            git = git.global_config(format!("{root}{GLOBAL_CONFIG_FILE}"));
+            if !entries.iter().any(|entry| entry.name == GLOBAL_CONFIG_FILE) {
+                let write = git.write_global_config(GLOBAL_CONFIG_FILE);
+                output(write, ANSWER_BYTES).map_err(|failed| failed.fault("git config"))?;
+            }
+            git = Self::with_global_config(git)?;
         }
         Ok(Mirror { git })
+    }
+
+    /// Programs at the other end of a local path start in its directory, so the file has to be named from the root.
+    fn with_global_config(git: Git) -> Result<Git, Fault> {
+        let asked = git.local_command().arg(format!("--git-dir={DIRECTORY}")).args(["rev-parse", "--absolute-git-dir"]);
+        let path = String::from_utf8(output(asked, ANSWER_BYTES).map_err(Failed::damaged)?)?;
+        let root = path.trim_end_matches('\n').strip_suffix(DIRECTORY);
+        let root = root.ok_or_else(|| Fault::broken(format!("git calls the mirror `{}`", path.escape_debug())))?;
+        Ok(git.with_global_config(format!("{root}{GLOBAL_CONFIG_FILE}")))
     }
 
     fn local(&self) -> CommandLine {

@@ -56,12 +56,13 @@ impl Selection {
         for line in listed.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             // A name that is not text can be in no pattern, change or cursor.
             let Ok(line) = std::str::from_utf8(line) else {
-                log::warn(format!("a reference whose name is not UTF-8 is left out: {}", git::file_name(line)));
+                log::debug(format!("a reference whose name is not UTF-8 is left out: {}", git::file_name(line)));
                 continue;
             };
             let Some((object, reference)) = line.split_once('\t') else { continue };
-            let peeled = reference.ends_with("^{}");
-            if !peeled && git::is_object_name(object) && self.chooses(reference) {
+            // `refs/tags/v1^{}` is what an annotated tag stands for. A branch named like an option is none that git's own commands make.
+            let proper = git::check_ref(branch_name(reference)).is_ok();
+            if proper && git::is_object_name(object) && self.chooses(reference) {
                 chosen.insert(reference.to_owned(), object.to_owned());
             }
         }
@@ -104,7 +105,7 @@ mod tests {
             "refs/pull/1/head",
         ];
         let mut listed: Vec<u8> = names.iter().flat_map(|name| format!("{one}\t{name}\n").into_bytes()).collect();
-        listed.extend(format!("{one}\trefs/heads/caf").into_bytes());
+        listed.extend(format!("{one}\trefs/heads/--upload-pack=x\n{one}\trefs/heads/caf").into_bytes());
         listed.extend(b"\xe9\n");
         selection(config).choose(&listed).into_keys().collect()
     }

@@ -17,17 +17,14 @@ const HEADS: &str = "refs/stampmill/heads/";
 const TAGS: &str = "refs/stampmill/tags/";
 const GLOBAL_CONFIG_FILE: &str = "stampmill-gitconfig";
 
-/// The whole configuration of the checkout. It is written anew each time: commands of earlier builds could have changed it, and git runs
-/// programs that it finds there.
-const CONFIG: &str =
-    "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n\tlogallrefupdates = false\n";
-
 /// What in `.git` can name a program or another place, or is left over from a git that was killed: a directory and what to remove of it.
-const STALE: [(&str, &str); 12] = [
+/// Commands of earlier builds could have written it. `git init` makes the configuration anew.
+const STALE: [(&str, &str); 13] = [
     (".", "hooks"),
     (".", "info"),
     (".", "worktrees"),
     (".", "config"),
+    (".", GLOBAL_CONFIG_FILE),
     (".", "config.worktree"),
     (".", "commondir"),
     (".", "index.lock"),
@@ -124,30 +121,37 @@ impl Checkout<'_> {
     /// An empty or a scrubbed repository in the directory.
     fn prepare(&mut self, clobber: bool) -> Result<(), Problem> {
         let directory = self.config.directory.as_str();
-        if !is_there(directory)? {
-            workspace::make_directory(directory)?;
-        } else if clobber {
+        let there = is_there(directory)?;
+        if there && clobber {
             for entry in workspace::entries(directory)? {
                 workspace::remove(&below(directory, &entry.name))?;
             }
         }
-        match exists(directory, ".git")? {
+        let git_directory = if there { exists(directory, ".git")? } else { None };
+        let modules = match git_directory {
             Some(entry) if entry.directory => self.scrub()?,
             // A link, or a file that points elsewhere.
-            Some(_) => workspace::remove(&below(directory, ".git"))?,
-            None => {}
+            Some(_) => {
+                workspace::remove(&below(directory, ".git"))?;
+                false
+            }
+            None => false,
+        };
+        // Git makes the directory: what the workspace makes may belong to another user than the sandbox's.
+        self.local(self.git.local_command().args(["init", "--quiet", "--template=", "--", directory]))?;
+        if modules {
+            self.forget_submodules()?;
         }
-        let init = self.git.local_command().args(["init", "--quiet", "--template=", "--", "."]).directory(directory);
-        self.local(init)?;
         if self.source.repository.is_local() {
-            workspace::write(&below(directory, &format!(".git/{GLOBAL_CONFIG_FILE}")), git::GLOBAL_CONFIG.as_bytes())?;
+            self.local(self.git.write_global_config(GLOBAL_CONFIG_FILE).directory(below(directory, ".git")))?;
             let path = self.answer(self.command().args(["rev-parse", "--absolute-git-dir"]))?;
-            self.git = self.git.clone().global_config(format!("{path}/{GLOBAL_CONFIG_FILE}"));
+            self.git = self.git.clone().with_global_config(format!("{path}/{GLOBAL_CONFIG_FILE}"));
         }
         Ok(())
     }
 
-    fn scrub(&self) -> Result<(), Problem> {
+    /// Answers whether there are submodules to forget.
+    fn scrub(&self) -> Result<bool, Problem> {
         let git_directory = below(&self.config.directory, ".git");
         for (parent, name) in STALE {
             let parent = below(&git_directory, parent);
@@ -155,14 +159,14 @@ impl Checkout<'_> {
                 workspace::remove(&below(&parent, name))?;
             }
         }
-        workspace::write(&below(&git_directory, "config"), CONFIG.as_bytes())?;
-        if exists(&git_directory, "modules")?.is_some() {
-            // Submodules have a configuration of their own: they are fetched anew, once this has taken them from the work tree. It runs
-            // without a credential, so that a program named there finds none.
-            self.local(self.command().args(["submodule", "--quiet", "deinit", "--all", "--force"]))?;
-            workspace::remove(&below(&git_directory, "modules"))?;
-        }
-        Ok(())
+        Ok(exists(&git_directory, "modules")?.is_some())
+    }
+
+    /// Submodules have a configuration of their own: they are fetched anew, once this has taken them from the work tree. It runs without a
+    /// credential, so that a program named there finds none.
+    fn forget_submodules(&self) -> Result<(), Problem> {
+        self.local(self.command().args(["submodule", "--quiet", "deinit", "--all", "--force"]))?;
+        Ok(workspace::remove(&below(&self.config.directory, ".git/modules"))?)
     }
 
     fn update(&self) -> Result<String, Problem> {

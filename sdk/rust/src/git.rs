@@ -142,9 +142,6 @@ pub struct Git {
     global_config: Option<String>,
 }
 
-/// What [`Git::global_config`] wants in its file: a repository of this machine belongs to another user than the sandbox's.
-pub const GLOBAL_CONFIG: &str = "[safe]\n\tdirectory = *\n";
-
 /// Set for every command.
 const SETTINGS: [&str; 11] = [
     "protocol.ext.allow=never",
@@ -174,10 +171,15 @@ impl Git {
         &self.repository
     }
 
-    /// Uses this file, by absolute path, as the user's configuration. Git hands `-c` settings to no program at the other end of a local
-    /// path, so a repository of another user needs a file with [`GLOBAL_CONFIG`] in it.
+    /// A command that writes the file for [`Git::with_global_config`]. Git writes it itself, so that the sandbox's user can read it.
+    pub fn write_global_config(&self, path: &str) -> CommandLine {
+        self.local_command().args(["config", "--file", path, "--replace-all", "safe.directory", "*"])
+    }
+
+    /// Uses this file, by absolute path, as the user's configuration. A repository of this machine belongs to another user than the
+    /// sandbox's, and the program at the other end of a local path takes no `-c` settings.
     #[must_use]
-    pub fn global_config(mut self, absolute_path: impl Into<String>) -> Git {
+    pub fn with_global_config(mut self, absolute_path: impl Into<String>) -> Git {
         self.global_config = Some(absolute_path.into());
         self
     }

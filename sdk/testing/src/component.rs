@@ -57,7 +57,7 @@ pub fn component(directory: impl AsRef<Path>) -> Result<Vec<u8>, ComponentError>
     let made = String::from_utf8_lossy(&output.stdout)
         .lines()
         .filter_map(made_component)
-        .last()
+        .next_back()
         .ok_or_else(|| ComponentError::NotACdylib { directory: directory.to_owned() })?;
     std::fs::read(&made).map_err(io(&made))
 }

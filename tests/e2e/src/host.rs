@@ -141,9 +141,9 @@ impl Host {
     pub async fn finished_build_of(&self, revision: &str) -> anyhow::Result<Value> {
         self.wait_for("/api/v1/builds", |builds| {
             let of_revision = |build: &&Value| {
-                build["source_stamps"].as_array().is_some_and(|stamps| {
-                    stamps.iter().any(|stamp| stamp["revision"].as_str() == Some(revision))
-                })
+                build["source_stamps"]
+                    .as_array()
+                    .is_some_and(|stamps| stamps.iter().any(|stamp| stamp["revision"].as_str() == Some(revision)))
             };
             let build = builds["items"].as_array()?.iter().find(of_revision)?;
             (build["state"] == "finished").then(|| build.clone())
@@ -166,7 +166,8 @@ impl Host {
     pub async fn polled(&self, source: &str) -> anyhow::Result<()> {
         self.wait_for("/api/v1/change-sources", |sources| {
             let source = sources["items"].as_array()?.iter().find(|found| found["name"] == source)?;
-            (source["polls"].as_u64()? > 0).then_some(())
+            // While it is being asked for the first time there is no next time.
+            source["next_poll_in_ms"].as_u64().filter(|_| source["trouble"].is_null()).map(|_| ())
         })
         .await
     }

@@ -1,6 +1,7 @@
 //! A host, its worker and a git repository, all real, for end-to-end tests. Nothing here looks inside: it types what an operator types and
 //! reads what a program reads.
 
+pub mod browser;
 pub mod host;
 pub mod listener;
 pub mod repository;
@@ -19,7 +20,7 @@ pub fn main_job(repository: &std::path::Path, report_url: &str, script: &str) ->
 [[change-source]]
 name = "app"
 plugin = "git-poller"
-every = "500ms"
+every = "1s"
 trusted = true
 config = {{ repository = "{repository}", branches = ["main", "dev"] }}
 grant = {{ command = ["git"], read = ["{repository}"] }}

@@ -2,7 +2,7 @@
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use stampmill_e2e::{Host, Listener, Repository, main_job};
+use stampmill_e2e::{Host, Listener, Repository, browser, main_job};
 
 fn items(list: &Value) -> &Vec<Value> {
     list["items"].as_array().expect("a list has items")
@@ -51,13 +51,21 @@ async fn a_pushed_commit_becomes_a_build_that_is_reported() -> anyhow::Result<()
     let request = host.get(&format!("/api/v1/requests/{}", build["request"])).await?;
     assert_eq!(request["builder"], "linux");
 
-    let report = listener.next().await?;
-    assert_eq!(report["build"]["revision"].as_str().or(report["build"]["stamps"][0]["revision"].as_str()), Some(&*revision), "{report:#}");
-    listener.next().await?;
+    // Reports of a build and of its set go out side by side.
+    let mut reports = [listener.next().await?, listener.next().await?];
+    reports.sort_by_key(|report| report["event"].to_string());
+    assert_eq!(reports[0]["event"], "build-finished", "{reports:#?}");
+    assert_eq!(reports[0]["build"]["got_revision"], revision.as_str());
+    assert_eq!(reports[1]["event"], "buildset-finished");
+    assert_eq!(reports[1]["buildset"]["result"], "success");
 
     let page = host.text(&format!("/builds/{}", build["id"])).await?;
     assert!(page.contains("&lt;b&gt;ü&lt;/b&gt;"), "what comes from a repository is escaped");
     assert!(!page.contains("<b>ü</b>"));
+    // The log's lines are put there by the page's script.
+    if let Some(seen) = browser::page(&format!("{}/builds/{}/steps/1/logs/stdio", host.url, build["id"])).await? {
+        assert!(seen.contains("the README says: an application, and more"), "{seen}");
+    }
     assert!(host.end(Signal::SIGTERM).await?.success());
     Ok(())
 }
@@ -112,7 +120,12 @@ echo survived
         data = place.path().join("data").display(),
     );
     let config = main_job(&repository.bare, &listener.url, &script.replace("'''", ""));
-    let config = config.replace("[[job.step]]\nname = \"run\"\nplugin = \"shell\"\nconfig = {", "[[job.step]]\nname = \"run\"\nplugin = \"shell\"\nconfig = { shell = [\"/bin/bash\"],").replace("command = [\"/bin/sh\"]", "command = [\"/bin/bash\"]");
+    let config = config
+        .replace(
+            "[[job.step]]\nname = \"run\"\nplugin = \"shell\"\nconfig = {",
+            "[[job.step]]\nname = \"run\"\nplugin = \"shell\"\nconfig = { shell = [\"/bin/bash\"],",
+        )
+        .replace("command = [\"/bin/sh\"]", "command = [\"/bin/bash\"]");
     let host = Host::up(place.path(), &config).await?;
     host.polled("app").await?;
     let revision = repository.commit("Look around", &[("a", "a\n")], "Eve <eve@example.org>")?;

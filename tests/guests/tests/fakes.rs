@@ -90,6 +90,8 @@ pub(crate) enum Play {
     Exits,
     /// These events, then the end.
     Events(Vec<ProcessEvent>),
+    /// So many pieces of output, one each five milliseconds, then the end.
+    Chats(u32),
     /// Starting it never ends.
     NeverStarts,
     /// It never ends and nothing is heard of it.
@@ -253,6 +255,7 @@ impl Processes for Around {
         let (events, ends) = match play {
             Play::Exits => (Vec::new(), true),
             Play::Events(events) => (events, true),
+            Play::Chats(pieces) => return Ok(Box::new(Chatter(pieces))),
             Play::NeverStarts => std::future::pending().await,
             Play::NeverEnds => (Vec::new(), false),
         };
@@ -298,6 +301,30 @@ impl Process for Program {
     async fn stop(&mut self) {
         self.ends = true;
     }
+}
+
+struct Chatter(u32);
+
+#[async_trait]
+impl Process for Chatter {
+    async fn next_event(&mut self, _wait: Duration) -> ProcessEvent {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        match self.0.checked_sub(1) {
+            None => ProcessEvent::Finished(finished(b"")),
+            Some(rest) => {
+                self.0 = rest;
+                ProcessEvent::Stdout(b".".to_vec())
+            }
+        }
+    }
+
+    async fn write_stdin(&mut self, _bytes: Vec<u8>) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    async fn close_stdin(&mut self) {}
+
+    async fn stop(&mut self) {}
 }
 
 pub(crate) fn finished(stdout: &[u8]) -> Finished {

@@ -171,6 +171,16 @@ async fn waiting_for_a_program_is_not_computing() {
 }
 
 #[tokio::test]
+async fn listening_to_a_program_that_often_says_a_little_is_not_computing() {
+    let around = Arc::new(Around::default());
+    *around.play.lock().unwrap() = Play::Chats(200);
+    let mut usage = usage(&around, "run:spawn|tool");
+    usage.limits.compute = Some(Duration::from_millis(300));
+    run_use(usage).await.unwrap();
+    assert_eq!(around.said().len(), 201);
+}
+
+#[tokio::test]
 async fn an_answer_that_is_too_large_is_refused_with_the_limit() {
     assert_eq!(poll("poll:changes|10000").await.unwrap().changes.len(), limits::CHANGES_MAX);
     for (script, memory, what) in [

@@ -1,7 +1,7 @@
 //! What is around a plugin in these tests.
 
-pub mod http;
-pub mod repository;
+pub(crate) mod http;
+pub(crate) mod repository;
 
 use serde_json::Value;
 use stampmill_runtime::{Instance, PluginError};
@@ -11,15 +11,15 @@ use std::path::Path;
 
 /// A place for the bundled plugins.
 #[derive(Clone)]
-pub struct Place(stampmill_testing::Place);
+pub(crate) struct Place(stampmill_testing::Place);
 
 impl Place {
-    pub fn new() -> Place {
+    pub(crate) fn new() -> Place {
         Place(stampmill_testing::Place::with_cache(Path::new(env!("CARGO_TARGET_TMPDIR")).join("components")))
     }
 
     /// Starts a bundled plugin here.
-    pub async fn start(&self, plugin: &str, config: Value, grant: Value) -> Result<Instance, PluginError> {
+    pub(crate) async fn start(&self, plugin: &str, config: Value, grant: Value) -> Result<Instance, PluginError> {
         let bytes = stampmill_bundle::plugin(plugin).unwrap_or_else(|| panic!("no bundled plugin {plugin}")).bytes;
         match self.0.start(bytes, config, grant).await {
             Ok(instance) => Ok(instance),

@@ -80,7 +80,7 @@ async fn a_pattern_that_does_not_parse_is_refused_when_the_filter_is_configured(
         ("change-filter", json!({"branch": {"regex": "("}}), "branch"),
         ("path-filter", json!({"include": ["src/{a"]}), "src/{a"),
     ] {
-        let error = Place::new().start(plugin, config, json!({})).await.err().expect("it is wrong");
+        let error = Place::new().start(plugin, config, json!({})).await.expect_err("it is wrong");
         assert!(matches!(&*error.kind, PluginErrorKind::Fault(_)), "{error}");
         assert!(error.to_string().contains(word), "{error}");
     }

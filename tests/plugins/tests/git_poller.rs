@@ -316,7 +316,7 @@ async fn attack_7_names_and_messages_stay_data() {
     seen.sort_unstable();
     assert_eq!(
         seen,
-        ["$(touch${IFS}planted)", "a;touch${IFS}planted", "main", "`touch${IFS}planted`"],
+        ["$(touch${IFS}planted)", "`touch${IFS}planted`", "a;touch${IFS}planted", "main"],
         "what git calls no name is left out"
     );
     let planted =
@@ -406,7 +406,7 @@ async fn an_address_that_would_be_an_option_or_a_program_is_refused_when_configu
     let place = Place::new();
     for address in ["--upload-pack=touch x", "ext::sh -c touch% x", "https://ann:pw@git.example/app.git", "app.git"] {
         let started = place.start("git-poller", json!({"repository": address}), json!({"command": ["git"]})).await;
-        let error = started.err().expect(address).to_string();
+        let error = started.expect_err(address).to_string();
         assert!(error.contains("repository") && !error.contains(":pw@"), "{error}");
     }
     assert!(place.started().is_empty());

@@ -4,9 +4,11 @@ use crate::around::Place;
 use crate::around::repository::Repository;
 use serde_json::{Value, json};
 use stampmill_runtime::{BuildFacts, Outcome, Patch, SourceStamp};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-pub fn stamp(repository: &str) -> SourceStamp {
+pub(crate) fn stamp(repository: &str) -> SourceStamp {
     SourceStamp {
         codebase: String::new(),
         repository: repository.to_owned(),
@@ -18,7 +20,7 @@ pub fn stamp(repository: &str) -> SourceStamp {
     }
 }
 
-pub fn on(repository: &Repository, branch: Option<&str>, revision: Option<&str>) -> SourceStamp {
+pub(crate) fn on(repository: &Repository, branch: Option<&str>, revision: Option<&str>) -> SourceStamp {
     SourceStamp {
         branch: branch.map(str::to_owned),
         revision: revision.map(str::to_owned),
@@ -26,7 +28,7 @@ pub fn on(repository: &Repository, branch: Option<&str>, revision: Option<&str>)
     }
 }
 
-pub async fn check_out(place: &Place, config: Value, stamps: Vec<SourceStamp>) -> Outcome {
+pub(crate) async fn check_out(place: &Place, config: Value, stamps: Vec<SourceStamp>) -> Outcome {
     place.set_facts(BuildFacts { stamps, ..BuildFacts::default() });
     let grant = json!({"command": ["git"], "read": ["/"], "secret": ["forge-token"]});
     let mut step = place.start("git", config, grant).await.unwrap_or_else(|error| panic!("{error}"));
@@ -134,10 +136,13 @@ async fn a4_10_incremental_keeps_untracked_files_and_full_removes_them() {
         plant(&place, "a.o", "x");
         plant(&place, "a", "edited");
         plant(&place, "nested/.git/HEAD", "ref: refs/heads/x\n");
+        let odd = place.work().join(OsStr::from_bytes(b"odd\xe9"));
+        std::fs::write(&odd, "x").expect("a file");
         assert_eq!(check_out(&place, config.clone(), stamps(&two)).await, Outcome::Success);
         assert_eq!(read(&place, "sub/marker").is_some(), untracked, "{config}");
         assert_eq!(read(&place, "a.o").is_some(), ignored, "{config}");
         assert_eq!(read(&place, "nested/.git/HEAD").is_some(), untracked, "{config}");
+        assert_eq!(odd.exists(), untracked, "{config}");
         assert_eq!(read(&place, "a").as_deref(), Some("2"), "{config}");
     }
 }

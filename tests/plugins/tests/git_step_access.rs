@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use stampmill_runtime::{BuildFacts, Outcome, PluginErrorKind, SourceStamp};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
 const TOKEN: &str = "tok-3n/+secret";
@@ -53,7 +53,9 @@ async fn attack_3_programs_that_an_earlier_build_planted_do_not_run() {
         program.display(),
         place.path().display()
     );
-    std::fs::write(git_directory.join("config"), config).expect("a file");
+    for name in ["config", "stampmill-gitconfig", "config.worktree"] {
+        std::fs::write(git_directory.join(name), &config).expect("a file");
+    }
     std::fs::create_dir_all(git_directory.join("hooks")).expect("a directory");
     std::fs::create_dir_all(git_directory.join("info")).expect("a directory");
     for hook in ["post-checkout", "reference-transaction", "post-index-change"] {
@@ -193,6 +195,8 @@ async fn a_remote_repository_cannot_reach_local_paths_by_submodules() {
     let private = Repository::new(&place, "private");
     private.commit("private", &[("secret.txt", "x")]);
     private.push();
+    // Ours, so that nothing but the protocol stands in the way.
+    chown(private.bare(), Some(nix::unistd::geteuid().as_raw()), None).expect("it is given back");
     let repository = base(&place);
     repository.git(&["submodule", "--quiet", "add", private.address(), "lib"]);
     repository.commit("with library", &[]);
@@ -202,4 +206,5 @@ async fn a_remote_repository_cannot_reach_local_paths_by_submodules() {
     let config = json!({"submodules": true, "credential": {"user": "bot", "secret": "forge-token"}});
     assert_eq!(check_out(&place, config, vec![stamp(&format!("{}/app.git", server.origin()))]).await, Outcome::Failure);
     assert!(!place.work().join("lib/secret.txt").exists());
+    assert!(place.log("stdio").contains("transport 'file' not allowed"), "{}", place.log("stdio"));
 }

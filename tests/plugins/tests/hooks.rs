@@ -94,7 +94,7 @@ async fn a_push_to_github_becomes_changes() {
 async fn taking_unsigned_deliveries_has_to_be_said() {
     for plugin in ["hook", "github-hook"] {
         let started = Place::new().start(plugin, json!({"repositories": ["x/y"]}), json!({"secret": ["key"]})).await;
-        let error = started.err().expect("it must not start").to_string();
+        let error = started.expect_err("it must not start").to_string();
         assert!(error.contains("insecure"), "{error}");
     }
 }

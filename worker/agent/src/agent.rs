@@ -21,6 +21,7 @@ use crate::convert;
 use crate::info;
 use crate::journal::Journal;
 use crate::limits::{FREE_BYTES_MIN, HAND_IN_GRACE, STOP_GRACE};
+use crate::state_lock::{StateLock, holder};
 use crate::workdir::{WorkDirectories, remove_unused};
 
 /// Why an agent cannot start.
@@ -36,6 +37,14 @@ pub enum AgentError {
         path: PathBuf,
         /// Why.
         source: std::io::Error,
+    },
+    /// Another worker process uses the state directory.
+    #[error("state directory {path} is used by another worker process{}; end that one, or name another `state-dir`", .holder.map(|id| format!(" ({id})")).unwrap_or_default())]
+    InUse {
+        /// Which directory.
+        path: PathBuf,
+        /// The process.
+        holder: Option<u32>,
     },
 }
 
@@ -58,6 +67,7 @@ pub(crate) struct Shared {
     /// Told when a build has ended or was handed in.
     changed: Notify,
     stopping: CancellationToken,
+    _lock: StateLock,
 }
 
 /// A build that the worker holds: it runs, or something of it is not acknowledged.
@@ -97,6 +107,9 @@ impl Shared {
         make_private(&config.state_dir).map_err(|source| failed(&config.state_dir, source))?;
         config.state_dir = config.state_dir.canonicalize().map_err(|source| failed(&config.state_dir, source))?;
         let state = config.state_dir.clone();
+        let Some(lock) = StateLock::take(&state).map_err(|source| failed(&state, source))? else {
+            return Err(AgentError::InUse { holder: holder(&state), path: state });
+        };
         let spool = state.join("spool");
         let sockets = state.join("s");
         for directory in [&spool, &sockets] {
@@ -132,6 +145,7 @@ impl Shared {
             changed: Notify::new(),
             stopping: CancellationToken::new(),
             config,
+            _lock: lock,
         })
     }
 

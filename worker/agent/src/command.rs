@@ -1,12 +1,12 @@
 //! Native programs for plugins, in the sandbox. The worker uses this for steps, the host for change sources.
 //!
 //! [`SandboxedProcesses`] implements the runtime's `Processes`: it looks the program up, resolves secrets, opens the [`proxy`] where network is
-//! granted, and starts the program with a [`process`] task that moves its bytes and keeps its limits.
+//! granted, and starts the program with a `process` task that moves its bytes and keeps its limits.
 
 pub mod proxy;
 
 mod output;
-mod ownership;
+pub mod ownership;
 mod process;
 mod program;
 
@@ -57,7 +57,8 @@ pub struct CommandSettings {
     pub floor: Floor,
     /// Where the sockets of their proxies are made: a directory that exists, with a short path.
     pub socket_directory: PathBuf,
-    /// Whether the plugin itself may write into the work directory: then what it wrote is given to the programs' ids before each start.
+    /// Whether the plugin itself may write into the work directory: then what it wrote is given to the programs' ids before each start, as
+    /// [`ownership::give`] does.
     pub shared_workspace: bool,
 }
 
@@ -169,7 +170,8 @@ impl Processes for SandboxedProcesses {
             ));
         }
         if self.settings.shared_workspace {
-            ownership::give(&self.settings.work_directory, self.settings.identity).await?;
+            let given = ownership::give(&self.settings.work_directory, self.settings.identity).await;
+            given.map_err(|error| Fault::Unavailable { reason: error.to_string(), retry_after: None })?;
         }
         let mut policy = self.policy(&command).await?;
         let proxy = self.open_proxy(&command, &mut policy)?;

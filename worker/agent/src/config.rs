@@ -44,8 +44,12 @@ pub enum ConfigError {
 pub struct WorkerConfig {
     /// Its name in the host's configuration.
     pub name: String,
-    /// The host's URL: `https://ci.example` or `http://127.0.0.1:8010`.
+    /// The host's URL: `https://ci.example` or `http://127.0.0.1:8010`. One of this and `host-file`.
+    #[serde(default)]
     pub host: String,
+    /// A file that holds the host's URL; read at each attempt to connect, so that the worker follows a host that comes back elsewhere.
+    #[serde(default)]
+    pub host_file: Option<PathBuf>,
     /// The token, as `stampmill worker-token` printed it. One of this and `token-file`.
     #[serde(default)]
     pub token: Option<String>,
@@ -126,6 +130,7 @@ impl WorkerConfig {
         Self {
             name: name.to_owned(),
             host: host.to_owned(),
+            host_file: None,
             token: Some(token.to_owned()),
             token_file: None,
             state_dir: state_dir.to_owned(),
@@ -155,6 +160,7 @@ impl WorkerConfig {
         let base = path.parent().unwrap_or(Path::new("."));
         config.state_dir = base.join(&config.state_dir);
         config.token_file = config.token_file.map(|file| base.join(file));
+        config.host_file = config.host_file.map(|file| base.join(file));
         config.check()?;
         Ok(config)
     }
@@ -186,11 +192,21 @@ impl WorkerConfig {
     /// Where to connect: the host's URL with the scheme of WebSockets and the path of the protocol.
     ///
     /// # Errors
-    /// When `host` is no such URL.
+    /// When `host` is no such URL, or its file cannot be read.
     pub fn url(&self) -> Result<String, ConfigError> {
-        let wrong = |why: &str| ConfigError::Value { key: "host", value: self.host.clone(), why: why.to_owned() };
+        let host = match &self.host_file {
+            None => self.host.clone(),
+            Some(path) => std::fs::read_to_string(path)
+                .map_err(|source| ConfigError::Read { path: path.clone(), source })?
+                .trim()
+                .to_owned(),
+        };
+        let wrong = |why: &str| ConfigError::Value { key: "host", value: host.clone(), why: why.to_owned() };
+        if self.host_file.is_some() && !self.host.is_empty() {
+            return Err(wrong("there is a host-file too; keep one of the two"));
+        }
         let (scheme, rest) =
-            self.host.split_once("://").ok_or_else(|| wrong("a URL such as `https://ci.example` is expected"))?;
+            host.split_once("://").ok_or_else(|| wrong("a URL such as `https://ci.example` is expected"))?;
         let scheme = match scheme {
             "https" | "wss" => "wss",
             "http" | "ws" => "ws",
@@ -201,6 +217,14 @@ impl WorkerConfig {
             return Err(wrong("a URL such as `https://ci.example` is expected"));
         }
         Ok(format!("{scheme}://{rest}{}", stampmill_protocol::PATH))
+    }
+
+    /// The host as a log names it.
+    pub(crate) fn named_host(&self) -> String {
+        match &self.host_file {
+            Some(path) => std::fs::read_to_string(path).unwrap_or_else(|_| path.display().to_string()),
+            None => self.host.clone(),
+        }
     }
 
     /// The token.

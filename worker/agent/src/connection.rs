@@ -77,9 +77,9 @@ pub(crate) async fn keep(shared: Arc<Shared>, end: CancellationToken) {
             let text = error.to_string();
             // The same trouble every half a minute is told once.
             if text == told {
-                tracing::debug!(host = shared.config.host, error = text, "no connection to the host");
+                tracing::debug!(host = shared.config.named_host(), error = text, "no connection to the host");
             } else {
-                tracing::warn!(host = shared.config.host, error = text, "no connection to the host");
+                tracing::warn!(host = shared.config.named_host(), error = text, "no connection to the host");
                 told = text;
             }
         }
@@ -104,7 +104,7 @@ fn jitter(pause: Duration) -> Duration {
 async fn connect_and_talk(shared: &Arc<Shared>) -> Result<(), ConnectionError> {
     let (mut sink, mut stream) = connect(shared).await?.split();
     let sent = greet(shared, &mut sink, &mut stream).await?;
-    tracing::info!(host = shared.config.host, "connected");
+    tracing::info!(host = shared.config.named_host(), "connected");
     let (answers, to_answer) = mpsc::channel(8);
     tokio::select! {
         result = receive(shared, &mut stream, &answers) => result,

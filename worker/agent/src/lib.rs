@@ -23,6 +23,7 @@ pub mod config;
 pub mod convert;
 pub mod journal;
 pub mod limits;
+mod state_lock;
 
 mod agent;
 mod build;
@@ -37,3 +38,4 @@ mod workdir;
 pub use agent::{Agent, AgentError};
 pub use allow::Allow;
 pub use config::{ConfigError, Requirement, WorkerConfig, WorkerLimits};
+pub use state_lock::holder;

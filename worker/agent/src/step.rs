@@ -3,6 +3,7 @@
 mod around;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cap_std::ambient_authority;
@@ -14,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::build::Context;
-use crate::command::{CommandSettings, SandboxedProcesses};
+use crate::command::{CommandSettings, SandboxedProcesses, ownership};
 use crate::convert::outcome_from_runtime;
 use crate::limits::{CANCEL_GRACE, PLUGIN_MESSAGES_WAITING};
 use crate::logs::StepLogs;
@@ -45,7 +46,11 @@ pub(crate) struct Stop {
 pub(crate) async fn run(context: &Context, number: u32, plan: &StepPlan, config: Value, stop: &Stop) -> Ended {
     let logs = context.logs(number);
     let door = Arc::new(BuildDoor::new(context.clone(), number));
-    let programs = Programs { stop: CancellationToken::new(), running: TaskTracker::new() };
+    let programs = Programs {
+        stop: CancellationToken::new(),
+        running: TaskTracker::new(),
+        shared_workspace: AtomicBool::new(false),
+    };
     let step = Step { context, number, plan, logs: &logs, door: &door, programs: &programs };
     let ended = tokio::select! {
         ended = step.in_time(config, stop) => ended,
@@ -55,6 +60,10 @@ pub(crate) async fn run(context: &Context, number: u32, plan: &StepPlan, config:
     // The plugin's instance is dropped, which kills its programs; here they are gone.
     programs.running.close();
     programs.running.wait().await;
+    let ended = match step.give_away().await {
+        Ok(()) => ended,
+        Err(error) => ended.and(Err(error.to_string())),
+    };
     let ended = match ended {
         Ok(ended) => ended,
         Err(why) => step.broken(&why).await,
@@ -71,6 +80,8 @@ struct Programs {
     /// Cancelled: they get their stop signal.
     stop: CancellationToken,
     running: TaskTracker,
+    /// Whether the plugin itself may have written into the work directory.
+    shared_workspace: AtomicBool,
 }
 
 struct Step<'a> {
@@ -108,6 +119,14 @@ impl Step<'_> {
             () = stop.now.cancelled() => {}
         }
         cut
+    }
+
+    /// What the plugin itself wrote belongs to the programs of later steps too.
+    async fn give_away(&self) -> Result<(), ownership::OwnershipError> {
+        if self.programs.shared_workspace.load(Ordering::Relaxed) {
+            ownership::give(self.context.work_directory(), self.context.agent().identity).await?;
+        }
+        Ok(())
     }
 
     async fn prepare(&self) -> Result<(Arc<Plugin>, Grant), String> {
@@ -148,9 +167,11 @@ impl Step<'_> {
     ) -> Result<Surroundings, String> {
         let directory = Dir::open_ambient_dir(context.work_directory(), ambient_authority())
             .map_err(|error| format!("the work directory cannot be opened: {error}"))?;
+        let settings = settings(context, plugin);
+        self.programs.shared_workspace.store(settings.shared_workspace, Ordering::Relaxed);
         let secrets = Arc::new(StepSecrets::new(context.secrets(), grant));
         let processes = SandboxedProcesses::new(
-            settings(context, plugin),
+            settings,
             Arc::new(self.logs.clone()),
             Arc::clone(&secrets) as _,
             self.programs.stop.clone(),

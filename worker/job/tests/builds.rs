@@ -1,5 +1,6 @@
 //! Builds: order, conditions, results, properties, cancellation.
 
+#[path = "build/orders.rs"]
 mod build;
 
 use std::sync::Arc;

@@ -1,5 +1,6 @@
 //! Expressions: values, conditions, errors and bounds.
 
+#[path = "build/orders.rs"]
 mod build;
 
 use build::{facts, order};

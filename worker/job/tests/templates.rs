@@ -1,5 +1,6 @@
 //! Templates: what is filled in, what is refused.
 
+#[path = "build/orders.rs"]
 mod build;
 
 use build::{facts, order};

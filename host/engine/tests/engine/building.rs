@@ -132,7 +132,10 @@ fn a_doubled_event_changes_nothing_and_is_acknowledged_again() {
 fn an_event_after_a_gap_is_dropped_and_the_operator_told_once() {
     let mut world = running();
     let outputs = world.tell(told(3, summary("three")));
-    assert_eq!(warnings(&outputs), ["worker `w1` tells 3 of build 1 after 2, and 1 is the last that is stored: dropped"]);
+    assert_eq!(
+        warnings(&outputs),
+        ["worker `w1` tells 3 of build 1 after 2, and 1 is the last that is stored: dropped"]
+    );
     assert_eq!(outputs.len(), 1);
     assert_eq!(world.tell(told(4, summary("four"))), []);
     world.tell(told(2, summary("two")));
@@ -162,7 +165,8 @@ fn a_late_event_of_a_build_that_is_over_is_dropped_and_the_worker_told_to_forget
 #[test]
 fn an_event_from_another_worker_is_dropped() {
     let mut world = running();
-    let input = Input::BuildTold { worker: "w2".into(), build: BuildId(1), sequence: 2, previous: 1, event: summary("forged") };
+    let input =
+        Input::BuildTold { worker: "w2".into(), build: BuildId(1), sequence: 2, previous: 1, event: summary("forged") };
     let outputs = world.tell(input);
     assert!(outputs.iter().all(|output| matches!(output, Output::Effect(_))));
     assert_eq!(world.build(1).steps[0].summary, "");

@@ -254,7 +254,13 @@ impl Chaos {
         };
         script.told = script.told.max(position + 1);
         let sequence = u64::try_from(position + 1).expect("small");
-        self.tell(Input::BuildTold { worker: name.clone(), build, sequence, previous: sequence.saturating_sub(1), event });
+        self.tell(Input::BuildTold {
+            worker: name.clone(),
+            build,
+            sequence,
+            previous: sequence.saturating_sub(1),
+            event,
+        });
     }
 
     fn connect(&mut self, name: &WorkerName) {

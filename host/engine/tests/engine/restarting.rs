@@ -60,7 +60,13 @@ fn a_running_build_survives_the_host_and_no_message_of_it_is_taken_twice() {
     world.event(1, summary("one"));
     world.restart();
     assert_eq!(effects(&world.connect_with("w1", 1, &[1])), []);
-    let again = Input::BuildTold { worker: "w1".into(), build: BuildId(1), sequence: 2, previous: 1, event: summary("doubled") };
+    let again = Input::BuildTold {
+        worker: "w1".into(),
+        build: BuildId(1),
+        sequence: 2,
+        previous: 1,
+        event: summary("doubled"),
+    };
     assert_eq!(effects(&world.tell(again)).len(), 1, "it is acknowledged");
     assert_eq!(world.build(1).steps[0].summary, "one");
     world.finish(1, Outcome::Success);

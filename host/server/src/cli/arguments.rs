@@ -103,7 +103,7 @@ pub(crate) struct HostArgs {
     /// The configuration
     #[arg(long, value_name = "FILE", default_value = "stampmill.toml", env = "STAMPMILL_CONFIG")]
     pub(crate) config: PathBuf,
-    /// Where everything is kept [default: the configuration's `data`, else stampmill-data]
+    /// Where everything is kept [default: the configuration's `data`, else stampmill-data beside it]
     #[arg(long, value_name = "DIR", env = "STAMPMILL_DATA")]
     pub(crate) data: Option<PathBuf>,
     /// The address; port 0 picks a free one [default: the configuration's `listen`, else 127.0.0.1:8010]

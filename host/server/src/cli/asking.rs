@@ -109,15 +109,13 @@ pub(crate) async fn builds(args: BuildsArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let row = |build: &super::wire::Build| {
-        let stamp = build.source_stamps.first();
-        let revision = stamp.and_then(|stamp| stamp.revision.clone()).unwrap_or_default();
         vec![
             build.label(),
             build.id.to_string(),
             build.result.clone().unwrap_or_else(|| build.state.clone()),
             build.worker.clone(),
             build.started_at.clone(),
-            revision.chars().take(12).collect(),
+            build.revision().unwrap_or_default().chars().take(12).collect(),
             first_line(&build.reason),
         ]
     };

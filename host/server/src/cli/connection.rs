@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::arguments::Target;
 use super::failure::Failure;
 use super::limits::{ANSWER_BYTES_MAX, ANSWER_WITHIN, CONNECT_WITHIN};
+use crate::config::DATA_DIRECTORY;
 use crate::listen::ADMIN_SOCKET;
 
 /// A way to a host.
@@ -225,9 +226,8 @@ pub(crate) fn data_directory(told: Option<&Path>) -> PathBuf {
     let config = configuration();
     let text = std::fs::read_to_string(&config).unwrap_or_default();
     let configured = toml::from_str::<toml::Table>(&text).ok();
-    let folder = config.parent().unwrap_or(Path::new(""));
-    let configured = configured.and_then(|table| Some(folder.join(table.get("data")?.as_str()?)));
-    configured.unwrap_or_else(|| PathBuf::from("stampmill-data"))
+    let configured = configured.as_ref().and_then(|table| table.get("data")?.as_str());
+    config.parent().unwrap_or(Path::new("")).join(configured.unwrap_or(DATA_DIRECTORY))
 }
 
 /// The configuration that a host would take from here.

@@ -74,7 +74,12 @@ async fn build(connection: &Connection, name: &str, as_json: bool) -> anyhow::Re
         (None, None) => "a submission".to_owned(),
     };
     let owner = build.owner.or(buildset.owner).map(|owner| format!(", asked for by {}", clean(&owner)));
-    say(format!("  made by {by}{}: {}", owner.unwrap_or_default(), clean(&buildset.reason)))?;
+    let why = Some(clean(&buildset.reason)).filter(|_| buildset.reason != build.reason);
+    say(format!(
+        "  made by {by}{}{}",
+        owner.unwrap_or_default(),
+        why.map(|why| format!(": {why}")).unwrap_or_default()
+    ))?;
     say(format!("  buildset {}, request {}, attempt {}", build.buildset, build.request, build.attempt))?;
     for stamp in &build.source_stamps {
         let branch = stamp.branch.as_deref().unwrap_or("the default branch");

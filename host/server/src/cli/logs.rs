@@ -149,7 +149,11 @@ impl Follower<'_> {
             let mut events = Events::new(response);
             while let Some(event) = events.next().await? {
                 match event.name.as_str() {
-                    "lines" => next = print(&event.data, next)?,
+                    "lines" => {
+                        let (text, after) = fresh(&event.data, next)?;
+                        write(text.as_bytes())?;
+                        next = after;
+                    }
                     "end" => return Ok(()),
                     _ => {}
                 }
@@ -164,8 +168,8 @@ struct Grown {
     lines: Vec<String>,
 }
 
-/// Prints lines that were not printed before; answers which is the next.
-fn print(data: &str, next: u64) -> anyhow::Result<u64> {
+/// The text of the lines that were not printed before, and which line is the next.
+fn fresh(data: &str, next: u64) -> anyhow::Result<(String, u64)> {
     let grown: Grown = serde_json::from_str(data)
         .map_err(|error| Failure::Broken(format!("the host's stream is not what this release expects: {error}")))?;
     let seen = usize::try_from(next.saturating_sub(grown.first)).unwrap_or(usize::MAX);
@@ -174,6 +178,19 @@ fn print(data: &str, next: u64) -> anyhow::Result<u64> {
         text.push_str(line);
         text.push('\n');
     }
-    write(text.as_bytes())?;
-    Ok(next.max(grown.first + grown.lines.len() as u64))
+    Ok((text, next.max(grown.first.saturating_add(grown.lines.len() as u64))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_come_twice_are_printed_once() {
+        let both = r#"{"first":2,"lines":["two","three"]}"#;
+        assert_eq!(fresh(both, 2).unwrap(), ("two\nthree\n".to_owned(), 4));
+        assert_eq!(fresh(both, 3).unwrap(), ("three\n".to_owned(), 4));
+        assert_eq!(fresh(both, 9).unwrap(), (String::new(), 9));
+        assert!(fresh("{}", 1).is_err());
+    }
 }

@@ -1,5 +1,7 @@
 //! What a host answers, as far as the command line looks at it. Fields that it does not know are let pass: the host may be newer.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -41,7 +43,15 @@ pub(crate) struct Build {
     pub(crate) attempt: u32,
     pub(crate) started_at: String,
     pub(crate) source_stamps: Vec<SourceStamp>,
+    #[serde(default)]
+    pub(crate) properties: BTreeMap<String, Property>,
     pub(crate) steps: Vec<Step>,
+}
+
+/// A property.
+#[derive(Deserialize, Clone, Debug)]
+pub(crate) struct Property {
+    pub(crate) value: Value,
 }
 
 /// A source stamp.
@@ -166,6 +176,14 @@ impl Build {
     /// The outcome, when it has ended.
     pub(crate) fn outcome(&self) -> Option<Outcome> {
         (self.state == "finished").then(|| outcome_of(self.result.as_deref()))
+    }
+
+    /// The revision that was checked out, else the one that was asked for; of the first codebase.
+    pub(crate) fn revision(&self) -> Option<&str> {
+        let got = self.properties.get("got_revision").map(|property| &property.value);
+        let stamp = self.source_stamps.first()?;
+        let got = got.and_then(|got| got.as_str().or_else(|| got.get(&stamp.codebase)?.as_str()));
+        got.or(stamp.revision.as_deref())
     }
 
     /// `linux/12`, as commands take it.

@@ -37,10 +37,7 @@ pub(super) async fn run(shared: Arc<Shared>, worker: WorkerName, mut socket: Web
     };
     let (sink, incoming) = socket.split();
     let (outgoing, messages) = mpsc::channel(MESSAGES_TO_WORKER);
-    let welcome = HostMessage::Welcome {
-        host_version: env!("CARGO_PKG_VERSION").to_owned(),
-        acknowledged: Vec::new(),
-    };
+    let welcome = HostMessage::Welcome { host_version: env!("CARGO_PKG_VERSION").to_owned(), acknowledged: Vec::new() };
     // The channel is empty.
     let _ = outgoing.try_send(welcome);
     let generation = shared.connections.insert(&worker, outgoing.clone());
@@ -59,7 +56,7 @@ pub(super) async fn run(shared: Arc<Shared>, worker: WorkerName, mut socket: Web
 
 async fn end(shared: &Shared, worker: &WorkerName, generation: Generation, goodbye: anyhow::Result<bool>) {
     let goodbye = goodbye.unwrap_or_else(|error| {
-        tracing::warn!(%worker, "connection closed: {error:#}");
+        tracing::info!(%worker, "connection lost: {error:#}");
         false
     });
     if shared.connections.remove(worker, generation) {
@@ -70,11 +67,7 @@ async fn end(shared: &Shared, worker: &WorkerName, generation: Generation, goodb
 }
 
 /// Waits for the first message and checks it.
-async fn hello(
-    shared: &Shared,
-    worker: &WorkerName,
-    socket: &mut WebSocket,
-) -> Result<Input, (RefusalCause, String)> {
+async fn hello(shared: &Shared, worker: &WorkerName, socket: &mut WebSocket) -> Result<Input, (RefusalCause, String)> {
     let protocol = |reason: String| (RefusalCause::Protocol, reason);
     let first = tokio::time::timeout(HELLO_WITHIN, socket.recv()).await;
     let first = first.map_err(|_| protocol("no hello came in time".to_owned()))?;
@@ -143,7 +136,8 @@ impl Reader {
     async fn run(mut self, incoming: Incoming) -> anyhow::Result<bool> {
         let mut chunks = incoming.ready_chunks(MESSAGES_A_BATCH);
         loop {
-            let chunk = tokio::time::timeout(WORKER_SILENT, chunks.next()).await.context("it was silent for too long")?;
+            let chunk =
+                tokio::time::timeout(WORKER_SILENT, chunks.next()).await.context("it was silent for too long")?;
             let Some(chunk) = chunk else { return Ok(false) };
             let mut batch = Vec::with_capacity(chunk.len());
             for message in chunk {

@@ -122,7 +122,6 @@ impl Connections {
         self.send(worker, HostMessage::Acknowledge { build: build.0, sequence });
     }
 
-
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<WorkerName, Connection>> {
         self.by_name.lock().unwrap_or_else(PoisonError::into_inner)
     }

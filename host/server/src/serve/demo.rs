@@ -191,7 +191,10 @@ impl Shown {
     fn tell(&mut self, server: &RunningServer, build: &Build) {
         if self.build != Some(build.id) {
             *self = Self { build: Some(build.id), steps: 0 };
-            println!("build {} of {} on {}: {}/builds/{}", build.number, build.builder, build.worker, server.url, build.id);
+            println!(
+                "build {} of {} on {}: {}/builds/{}",
+                build.number, build.builder, build.worker, server.url, build.id
+            );
         }
         while let Some(step) = build.steps.get(self.steps) {
             let StepState::Finished { outcome, .. } = &step.state else { return };

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{RunningServer, local_worker_state, signals};
-use crate::limits::{WORKER_GRACE, WORKER_RESTARTS};
+use crate::limits::{FOUND_WORKER_LOOK, WORKER_GRACE, WORKER_RESTARTS};
 
 /// Name of the file with the worker's token, in the worker's directory.
 const TOKEN_FILE: &str = "token";
@@ -48,9 +48,13 @@ impl LocalWorker {
         let token = token(server, &name, &state)?;
         let config = write_config(&state, &name, &server.url, &token)?;
         let program = std::env::current_exe().context("this program does not know where it is")?;
-        let child = spawn(&program, &config)?;
+        let process = match stampmill_agent::holder(&state) {
+            // The worker of a host that was killed has gone on with its builds, and finds this host by the file.
+            Some(id) => Process::Found { id, state: state.clone() },
+            None => Process::Started(spawn(&program, &config)?),
+        };
         let stop = CancellationToken::new();
-        let task = tokio::spawn(keep_running(child, program, config, stop.clone()));
+        let task = tokio::spawn(keep_running(process, program, config, stop.clone()));
         Ok(Self { stop, task })
     }
 
@@ -114,7 +118,9 @@ fn write_config(state: &Path, name: &WorkerName, url: &str, token: &str) -> anyh
         };
         let mut text = toml::Table::new();
         text.insert("name".to_owned(), name.as_str().into());
-        text.insert("host".to_owned(), url.into());
+        let host_file = state.join("host");
+        write_private(&host_file, url)?;
+        text.insert("host-file".to_owned(), host_file.display().to_string().into());
         text.insert("token-file".to_owned(), token_file.display().to_string().into());
         text.insert("state-dir".to_owned(), state.display().to_string().into());
         text.insert("allow".to_owned(), allow.into());
@@ -142,38 +148,74 @@ fn spawn(program: &Path, config: &Path) -> anyhow::Result<Child> {
         .with_context(|| format!("the worker process `{}` can't be started", program.display()))
 }
 
+/// A worker process: one that this host started, or one that an earlier host left behind.
+enum Process {
+    Started(Child),
+    Found { id: u32, state: PathBuf },
+}
+
+impl Process {
+    /// Waits for its end, and says how that was.
+    async fn wait(&mut self) -> String {
+        match self {
+            Self::Started(child) => match child.wait().await {
+                Ok(status) => status.to_string(),
+                Err(error) => error.to_string(),
+            },
+            Self::Found { state, .. } => {
+                while stampmill_agent::holder(state).is_some() {
+                    tokio::time::sleep(FOUND_WORKER_LOOK).await;
+                }
+                "an unknown status".to_owned()
+            }
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        let id = match self {
+            Self::Started(child) => child.id(),
+            Self::Found { id, state } => stampmill_agent::holder(state).filter(|holder| holder == id),
+        };
+        if let Some(id) = id.and_then(|id| i32::try_from(id).ok()) {
+            // It may have ended at this very moment.
+            let _ = kill(Pid::from_raw(id), signal);
+        }
+    }
+}
+
 /// Starts the worker again when it dies, a few times; answers why it is over.
-async fn keep_running(mut child: Child, program: PathBuf, config: PathBuf, stop: CancellationToken) -> anyhow::Error {
+async fn keep_running(
+    mut process: Process,
+    program: PathBuf,
+    config: PathBuf,
+    stop: CancellationToken,
+) -> anyhow::Error {
     for restart in 1.. {
-        let status = tokio::select! {
-            status = child.wait() => status,
+        let how = tokio::select! {
+            how = process.wait() => how,
             () = stop.cancelled() => {
-                terminate(child).await;
+                terminate(process).await;
                 return anyhow::anyhow!("the worker was stopped");
             }
         };
-        let how = status.map_or_else(|error| error.to_string(), |status| status.to_string());
         if restart > WORKER_RESTARTS {
             return anyhow::anyhow!("the worker process ended {restart} times, at last with {how}");
         }
         tracing::error!("the worker process ended with {how}; it is started again");
         tokio::time::sleep(Duration::from_secs(1)).await;
-        child = match spawn(&program, &config) {
-            Ok(child) => child,
+        process = match spawn(&program, &config) {
+            Ok(child) => Process::Started(child),
             Err(error) => return error,
         };
     }
     unreachable!("the loop has no end but its returns")
 }
 
-async fn terminate(mut child: Child) {
-    if let Some(id) = child.id().and_then(|id| i32::try_from(id).ok()) {
-        // It may have ended at this very moment.
-        let _ = kill(Pid::from_raw(id), Signal::SIGTERM);
-    }
-    if tokio::time::timeout(WORKER_GRACE, child.wait()).await.is_err() {
+async fn terminate(mut process: Process) {
+    process.signal(Signal::SIGTERM);
+    if tokio::time::timeout(WORKER_GRACE, process.wait()).await.is_err() {
         tracing::warn!("the worker process did not end within {} s and is killed", WORKER_GRACE.as_secs());
-        // Nothing more can be done if that fails.
-        let _ = child.kill().await;
+        process.signal(Signal::SIGKILL);
+        process.wait().await;
     }
 }

@@ -98,11 +98,7 @@ fn surroundings(
 
 /// Whose rights the programs of change sources have: never root's.
 fn identity() -> Identity {
-    if nix::unistd::geteuid().is_root() {
-        Identity::Ids { uid: POLLER_ID, gid: POLLER_ID }
-    } else {
-        Identity::Own
-    }
+    if nix::unistd::geteuid().is_root() { Identity::Ids { uid: POLLER_ID, gid: POLLER_ID } } else { Identity::Own }
 }
 
 /// What programs of a change source print goes to the host's own log.

@@ -31,12 +31,7 @@ pub(super) async fn report(shared: &Arc<Shared>, notice: Notice) {
     shared.driver.tell(Input::Reported { notice: id, attempt, result }).await;
 }
 
-async fn deliver(
-    shared: &Arc<Shared>,
-    loaded: &Loaded,
-    usage: &PluginUse,
-    notice: &Notice,
-) -> Result<(), Trouble> {
+async fn deliver(shared: &Arc<Shared>, loaded: &Loaded, usage: &PluginUse, notice: &Notice) -> Result<(), Trouble> {
     let base = loaded.public_url.clone().unwrap_or_else(|| shared.base_url.clone());
     let (reading, subject) = (Arc::clone(shared), notice.clone());
     let occasion = tokio::task::spawn_blocking(move || occasion(&reading, &subject, &base))
@@ -159,9 +154,7 @@ impl stampmill_runtime::StateStore for PluginState {
     }
 
     async fn usage(&self) -> Result<StateUsage, stampmill_runtime::Fault> {
-        let usage = self
-            .run(|store, usage| store.state_usage(usage).map_err(|error| error.to_string()))
-            .await?;
+        let usage = self.run(|store, usage| store.state_usage(usage).map_err(|error| error.to_string())).await?;
         Ok(StateUsage { entries: usage.entries, bytes: usage.bytes })
     }
 }

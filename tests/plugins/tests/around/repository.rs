@@ -6,15 +6,16 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
-pub struct Repository {
+pub(crate) struct Repository {
     bare: PathBuf,
     clone: PathBuf,
 }
 
 impl Repository {
     /// An empty repository of this name, with `main` as its default branch.
-    pub fn new(place: &Place, name: &str) -> Repository {
+    pub(crate) fn new(place: &Place, name: &str) -> Repository {
         let (bare, clone) = (place.path().join(format!("{name}.git")), place.path().join(format!("{name}-clone")));
         run(Path::new("/"), &["init", "--quiet", "--bare", "--initial-branch=main", text(&bare)]);
         run(Path::new("/"), &["init", "--quiet", "--initial-branch=main", text(&clone)]);
@@ -24,25 +25,21 @@ impl Repository {
     }
 
     /// The address of the bare repository.
-    pub fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         text(&self.bare)
     }
 
-    pub fn bare(&self) -> &Path {
+    pub(crate) fn bare(&self) -> &Path {
         &self.bare
     }
 
-    pub fn clone_path(&self) -> &Path {
-        &self.clone
-    }
-
     /// Git in the clone; answers its output.
-    pub fn git(&self, arguments: &[&str]) -> String {
+    pub(crate) fn git(&self, arguments: &[&str]) -> String {
         run(&self.clone, arguments)
     }
 
     /// A commit that writes these files; answers its name.
-    pub fn commit(&self, message: &str, files: &[(&str, &str)]) -> String {
+    pub(crate) fn commit(&self, message: &str, files: &[(&str, &str)]) -> String {
         for (name, content) in files {
             self.write(name.as_bytes(), content);
         }
@@ -52,18 +49,18 @@ impl Repository {
     }
 
     /// Writes a file in the clone; its name may be any bytes.
-    pub fn write(&self, name: &[u8], content: &str) {
+    pub(crate) fn write(&self, name: &[u8], content: &str) {
         let path = self.clone.join(OsStr::from_bytes(name));
         std::fs::create_dir_all(path.parent().expect("it is below the clone")).expect("a directory");
         std::fs::write(path, content).expect("a file");
     }
 
-    pub fn head(&self) -> String {
+    pub(crate) fn head(&self) -> String {
         self.git(&["rev-parse", "HEAD"])
     }
 
     /// Pushes everything as it is, forgetting what is gone here. The served repository belongs to another user afterwards, where that can be done.
-    pub fn push(&self) {
+    pub(crate) fn push(&self) {
         self.git(&[
             "push",
             "--quiet",
@@ -77,7 +74,7 @@ impl Repository {
     }
 
     /// A worker's repositories rarely belong to the uid of a step.
-    pub fn give_away(&self) {
+    pub(crate) fn give_away(&self) {
         const SOMEBODY: u32 = 54_321;
         if nix::unistd::geteuid().is_root() {
             std::os::unix::fs::chown(&self.bare, Some(SOMEBODY), Some(SOMEBODY)).expect("root may give away");
@@ -85,7 +82,7 @@ impl Repository {
     }
 
     /// Commits by `git fast-import`: so many on top of `main`, pushed.
-    pub fn import(&self, commits: usize) {
+    pub(crate) fn import(&self, commits: usize) {
         let mut stream = String::new();
         for number in 1..=commits {
             let message = format!("commit {number}");
@@ -110,8 +107,19 @@ impl Repository {
     }
 }
 
-pub fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().expect("temporary paths are text")
+}
+
+/// The configuration of the tests' own git. Pushing starts a program at the other end, which takes no `-c`.
+fn global_config() -> &'static Path {
+    static FILE: OnceLock<PathBuf> = OnceLock::new();
+    FILE.get_or_init(|| {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("gitconfig-{}", std::process::id()));
+        let text = "[safe]\n\tdirectory = *\n[protocol \"file\"]\n\tallow = always\n[core]\n\tquotePath = false\n";
+        std::fs::write(&path, text).expect("a file of the test's own");
+        path
+    })
 }
 
 fn git_command(directory: &Path) -> Command {
@@ -120,7 +128,7 @@ fn git_command(directory: &Path) -> Command {
         .current_dir(directory)
         .env_clear()
         .env("PATH", std::env::var_os("PATH").expect("there is a PATH"))
-        .envs([("GIT_CONFIG_NOSYSTEM", "1"), ("GIT_CONFIG_GLOBAL", "/dev/null"), ("LC_ALL", "C.UTF-8")])
+        .envs([("GIT_CONFIG_NOSYSTEM", "1"), ("LC_ALL", "C.UTF-8")])
         .envs([
             ("GIT_AUTHOR_NAME", "Ann"),
             ("GIT_AUTHOR_EMAIL", "ann@example"),
@@ -128,12 +136,12 @@ fn git_command(directory: &Path) -> Command {
             ("GIT_COMMITTER_EMAIL", "bob@example"),
         ])
         .env("GIT_COMMITTER_DATE", "1700000000 +0000")
-        .args(["-c", "safe.directory=*", "-c", "protocol.file.allow=always", "-c", "core.quotePath=false"]);
+        .env("GIT_CONFIG_GLOBAL", global_config());
     command
 }
 
 /// Git in a directory; answers its output without the last line end.
-pub fn run(directory: &Path, arguments: &[&str]) -> String {
+pub(crate) fn run(directory: &Path, arguments: &[&str]) -> String {
     let output = git_command(directory).args(arguments).output().expect("git starts");
     assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).trim_end_matches('\n').to_owned()

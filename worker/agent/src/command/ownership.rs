@@ -5,40 +5,46 @@
 
 use std::fs::File;
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::dir::{Dir, Type};
 use nix::fcntl::{AtFlags, OFlag};
 use nix::sys::stat::{Mode, fstatat};
 use nix::unistd::{Gid, Uid, fchownat, geteuid};
-use stampmill_runtime::Fault;
 use stampmill_sandbox::Identity;
 
-/// Gives every entry that belongs to root to `identity`; does nothing when the caller is not root.
-pub(super) async fn give(directory: &Path, identity: Identity) -> Result<(), Fault> {
+/// Why what a plugin wrote could not be given away.
+#[derive(Debug, thiserror::Error)]
+#[error("what the plugin wrote in {directory} cannot be given to its programs: {why}")]
+pub struct OwnershipError {
+    /// The work directory.
+    pub directory: PathBuf,
+    /// What the system said.
+    pub why: String,
+}
+
+/// Gives every entry below `directory` that belongs to root to `identity`; does nothing when the caller is not root.
+///
+/// # Errors
+/// When the directory cannot be read or an entry cannot be given away.
+pub async fn give(directory: &Path, identity: Identity) -> Result<(), OwnershipError> {
     let Identity::Ids { uid, gid } = identity else {
         return Ok(());
     };
     if !geteuid().is_root() {
         return Ok(());
     }
-    let directory = directory.to_owned();
-    let shown = directory.clone();
+    let root = directory.to_owned();
     let walk = move || -> nix::Result<()> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let root = Dir::open(&directory, flags, Mode::empty())?;
-        give_below(root, Uid::from_raw(uid), Gid::from_raw(gid))
+        give_below(Dir::open(&root, flags, Mode::empty())?, Uid::from_raw(uid), Gid::from_raw(gid))
     };
-    let done = tokio::task::spawn_blocking(walk).await;
-    let why = match done {
+    let why = match tokio::task::spawn_blocking(walk).await {
         Ok(Ok(())) => return Ok(()),
         Ok(Err(error)) => error.to_string(),
         Err(error) => error.to_string(),
     };
-    Err(Fault::Unavailable {
-        reason: format!("{}: what the plugin wrote cannot be given to its programs: {why}", shown.display()),
-        retry_after: None,
-    })
+    Err(OwnershipError { directory: directory.to_owned(), why })
 }
 
 fn give_below(root: Dir, uid: Uid, gid: Gid) -> nix::Result<()> {

@@ -17,7 +17,7 @@ pub(crate) struct Target {
     /// The token for that address, from `stampmill token create`
     #[arg(long, env = "STAMPMILL_TOKEN", hide_env_values = true, help_heading = "Which host")]
     pub(crate) token: Option<String>,
-    /// The data directory of a host on this machine [default: the `data` of ./stampmill.toml, else stampmill-data]
+    /// The data directory of a host on this machine [default: the `data` of stampmill.toml, else stampmill-data beside it]
     #[arg(long, value_name = "DIR", env = "STAMPMILL_DATA", help_heading = "Which host")]
     pub(crate) data: Option<PathBuf>,
 }

@@ -137,7 +137,8 @@ fn an_empty_file_is_a_configuration_with_defaults() {
     let loaded = folder.load(&plugins()).unwrap();
     assert_eq!(loaded.listen, "127.0.0.1:8010");
     assert_eq!(loaded.title, "Stampmill");
-    assert_eq!((loaded.data, loaded.public_url), (None, None));
+    assert_eq!(loaded.data, folder.path().join("stampmill-data"));
+    assert_eq!(loaded.public_url, None);
     assert!(loaded.pins.is_empty());
 }
 
