@@ -9,12 +9,14 @@ use stampmill_model::{
     SchedulerName, SeenChange, SourceStamp, WorkerName,
 };
 
+use crate::accounts::TokenView;
 use crate::door::Service;
 use crate::error::{ServiceError, unknown};
 use crate::host::{Ask, HookAnswer, HookCall, ReloadError};
 use crate::identity::Identity;
 use crate::limits::{CHANGE_FILES_MAX, PROPERTIES_MAX, REASON_BYTES_MAX};
 use crate::permission::Action;
+use crate::secret::Secret;
 use crate::view::{ChangeSourceView, WorkerView};
 
 /// A wish to force builds.
@@ -222,6 +224,17 @@ impl Service {
     pub async fn workers(&self, who: &Identity) -> Result<Vec<WorkerView>, ServiceError> {
         who.require(Action::Read)?;
         Ok(self.host.workers().await?)
+    }
+
+    /// Makes the token by which a configured worker connects; the worker's earlier tokens end.
+    pub async fn add_worker_token(&self, who: &Identity, name: &str) -> Result<(TokenView, Secret), ServiceError> {
+        who.require(Action::ManageTokens)?;
+        let workers = self.host.workers().await?;
+        let Some(worker) = workers.iter().find(|worker| worker.name.as_str() == name) else {
+            return Err(unknown("worker", name, workers.iter().map(|worker| worker.name.as_str())));
+        };
+        let worker = worker.name.clone();
+        self.manage(who, Action::ManageTokens, move |accounts| accounts.add_worker_token(&worker)).await
     }
 
     /// Change sources and the state of their polls.

@@ -59,7 +59,7 @@ async fn a_pushed_commit_becomes_a_build_that_is_reported() -> anyhow::Result<()
     assert_eq!(reports[1]["event"], "buildset-finished");
     assert_eq!(reports[1]["buildset"]["result"], "success");
 
-    let page = host.text(&format!("/builds/{}", build["id"])).await?;
+    let page = host.text(&format!("/changes/{}", change["id"])).await?;
     assert!(page.contains("&lt;b&gt;ü&lt;/b&gt;"), "what comes from a repository is escaped");
     assert!(!page.contains("<b>ü</b>"));
     // The log's lines are put there by the page's script.

@@ -160,6 +160,17 @@ pub(crate) async fn add_token(
     Ok((StatusCode::CREATED, Json(answer)))
 }
 
+pub(crate) async fn add_worker_token(
+    State(door): State<Door>,
+    Who(who): Who,
+    At(name): At<String>,
+    Sent(wire::NothingBody {}): Sent<wire::NothingBody>,
+) -> Result<(StatusCode, Json<wire::NewToken>), ApiError> {
+    let (token, secret) = door.service.add_worker_token(&who, &name).await?;
+    let answer = wire::NewToken { secret: secret.reveal().to_owned(), token: convert::token(token) };
+    Ok((StatusCode::CREATED, Json(answer)))
+}
+
 pub(crate) async fn revoke_token(State(door): State<Door>, Who(who): Who, At(id): At<String>) -> Answer<wire::Done> {
     door.service.manage(&who, Action::ManageTokens, move |accounts| accounts.revoke_token(&id)).await?;
     Ok(Json(wire::Done { done: true }))

@@ -270,7 +270,7 @@ fn housekeeping() -> Vec<Route> {
 
 fn people() -> Vec<Route> {
     use Verb::{Delete, Get, Patch, Post};
-    use wire::{Done, List, NewToken, Token, TokenBody, User, UserBody, UserPatch, Whoami};
+    use wire::{Done, List, NewToken, NothingBody, Token, TokenBody, User, UserBody, UserPatch, Whoami};
     let (users, tokens) = (needs(Action::ManageUsers), needs(Action::ManageTokens));
     vec![
         Route::new(Get, "/api/v1/whoami", READ, "Who asks", house::whoami).json::<Whoami>(),
@@ -291,6 +291,15 @@ fn people() -> Vec<Route> {
         Route::new(Post, "/api/v1/tokens", tokens, "Make a token; its secret is shown once", house::add_token)
             .sent::<TokenBody>()
             .created::<NewToken>(),
+        Route::new(
+            Post,
+            "/api/v1/workers/{name}/token",
+            tokens,
+            "Make the token by which a worker connects; its earlier ones end",
+            house::add_worker_token,
+        )
+        .sent::<NothingBody>()
+        .created::<NewToken>(),
         Route::new(Delete, "/api/v1/tokens/{id}", tokens, "Revoke a token", house::revoke_token).json::<Done>(),
     ]
 }
