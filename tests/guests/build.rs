@@ -18,6 +18,7 @@ fn main() {
         files(&here.join("tests")).iter().map(|path| fs::read_to_string(path).expect("a test is text")).collect();
     // A directory of its own: the outer build holds the lock of the usual one. One for all builds, so that clippy and test share it.
     let target = root.join("target/guests");
+    stampmill_guest_build::ensure_target().unwrap_or_else(|error| panic!("{error}"));
     build(&root, &target);
     let mut constants = String::new();
     for name in &guests {

@@ -9,6 +9,7 @@
 mod toolchain;
 
 use std::fmt;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -67,10 +68,21 @@ pub fn build(workspace: &Path, packages: &[&str]) -> Result<Vec<Guest>, GuestBui
     if packages.is_empty() {
         return Ok(Vec::new());
     }
-    toolchain::ensure_target(TARGET)?;
+    ensure_target()?;
     run_cargo(&workspace, &target_dir, packages)?;
     let built = target_dir.join(TARGET).join(PROFILE);
     packages.iter().map(|package| collect(package, &built, &out_dir)).collect()
+}
+
+/// Adds the WebAssembly target to the toolchain in use if it is missing. Build scripts run side by side: a lock lets one of them do it.
+///
+/// For build scripts only, as [`build`], which calls it.
+pub fn ensure_target() -> Result<(), GuestBuildError> {
+    let out_dir = PathBuf::from(variable("OUT_DIR")?);
+    let path = target_root(&out_dir).unwrap_or(&out_dir).join("wasm-target.lock");
+    let lock = File::create(&path).and_then(|file| file.lock().map(|()| file));
+    let _until_it_is_there = lock.map_err(|error| GuestBuildError(format!("{}: {error}", path.display())))?;
+    toolchain::ensure_target(TARGET)
 }
 
 /// Writes `pub static NAME: &[(&str, &[u8])]`-like source, for `include!`: `lines` makes one expression of each guest.
@@ -95,8 +107,11 @@ fn variable(name: &str) -> Result<String, GuestBuildError> {
 
 /// `guests` in the target directory of the build that is under way: the one that cargo marked, above `OUT_DIR`.
 fn guests_dir(workspace: &Path, out_dir: &Path) -> PathBuf {
-    let marked = out_dir.ancestors().find(|above| above.join("CACHEDIR.TAG").is_file());
-    marked.map_or_else(|| workspace.join("target"), Path::to_path_buf).join("guests")
+    target_root(out_dir).map_or_else(|| workspace.join("target"), Path::to_path_buf).join("guests")
+}
+
+fn target_root(out_dir: &Path) -> Option<&Path> {
+    out_dir.ancestors().find(|above| above.join("CACHEDIR.TAG").is_file())
 }
 
 fn run_cargo(workspace: &Path, target_dir: &Path, packages: &[&str]) -> Result<(), GuestBuildError> {
