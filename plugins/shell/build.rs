@@ -14,6 +14,10 @@ fn main() {
             "a script with a value of the build as variable",
             r#"{"script": "tar czf \"app-$REVISION.tar.gz\" dist\n", "environment": {"REVISION": "${{ src.app.revision }}"}}"#,
         )
+        .example::<config::Config>(
+            "a secret as a private file, whose path is in a variable",
+            r#"{"script": "GIT_SSH_COMMAND=\"ssh -i $KEY\" git push", "secret-files": {"KEY": "x"}}"#,
+        )
         .example::<config::Config>("a linter whose exit code 2 is a warning", r#"{"command": ["lint", "."], "warnings-on": [2]}"#)
         .write::<config::Config>();
 }

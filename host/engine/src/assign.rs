@@ -120,7 +120,7 @@ impl Engine {
     pub(crate) fn has_tier(&self, worker: &WorkerName, builder: &Builder) -> bool {
         match self.workers.get(worker).map(|state| &state.link) {
             Some(Link::Connected(info)) => info.tier <= builder.tier,
-            Some(Link::Away(_)) | None => false,
+            Some(Link::Leaving(_) | Link::Away(_)) | None => false,
         }
     }
 

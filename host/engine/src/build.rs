@@ -35,14 +35,24 @@ pub(crate) struct Ending {
     pub(crate) outcome: Outcome,
     pub(crate) summary: String,
     pub(crate) at: Wall,
-    /// Whether it counts as a try of its request.
-    pub(crate) is_try: bool,
+    pub(crate) tried: Tried,
+}
+
+/// What a build that is to be tried again was for its request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Tried {
+    /// Nothing: it was never run.
+    No,
+    /// A try that is nobody's fault: its worker was stopped in order. The request goes back however many there were.
+    Stopped,
+    /// A try.
+    Yes,
 }
 
 impl Ending {
     /// The worker never ran it; the request goes back as if nothing had been.
     pub(crate) fn undone(summary: String, at: Wall) -> Self {
-        Self { outcome: Outcome::Retry, summary, at, is_try: false }
+        Self { outcome: Outcome::Retry, summary, at, tried: Tried::No }
     }
 }
 
@@ -89,10 +99,12 @@ impl Engine {
                 let summary = format!("worker declined: {reason}");
                 let at = self.now.wall;
                 let ending = match open.build.state {
-                    BuildState::Cancelling { .. } => Ending { outcome: Outcome::Cancelled, summary, at, is_try: true },
+                    BuildState::Cancelling { .. } => {
+                        Ending { outcome: Outcome::Cancelled, summary, at, tried: Tried::Yes }
+                    }
                     BuildState::Dispatched => Ending::undone(summary, at),
                     BuildState::Running | BuildState::Finished { .. } => {
-                        Ending { outcome: Outcome::Retry, summary, at, is_try: true }
+                        Ending { outcome: Outcome::Retry, summary, at, tried: Tried::Yes }
                     }
                 };
                 self.bar(request, worker, reason);
@@ -101,7 +113,10 @@ impl Engine {
             BuildEvent::Finished { outcome, summary, at } => {
                 let is_cancelled = matches!(open.build.state, BuildState::Cancelling { .. });
                 let outcome = if is_cancelled && outcome == Outcome::Retry { Outcome::Cancelled } else { outcome };
-                self.finish_build(id, Ending { outcome, summary, at, is_try: true });
+                // A worker that is being stopped takes its builds with it, however often that happens; they are not at fault.
+                let is_stopped = outcome == Outcome::Retry && self.is_leaving(worker);
+                let tried = if is_stopped { Tried::Stopped } else { Tried::Yes };
+                self.finish_build(id, Ending { outcome, summary, at, tried });
             }
             event @ (BuildEvent::Accepted
             | BuildEvent::StepStarted { .. }
@@ -162,7 +177,7 @@ impl Engine {
         self.refresh_free(&worker);
         self.wake_all();
         match ending.outcome {
-            Outcome::Retry => self.try_again(request, ending.is_try),
+            Outcome::Retry => self.try_again(request, ending.tried),
             Outcome::Success
             | Outcome::Warnings
             | Outcome::Failure
@@ -173,14 +188,14 @@ impl Engine {
     }
 
     /// A request goes back to the queue, unless it has had its tries.
-    fn try_again(&mut self, id: RequestId, was_try: bool) {
+    fn try_again(&mut self, id: RequestId, tried: Tried) {
         let most = self.config.limits.attempts;
         let Some(request) = self.requests.get_mut(&id) else { return };
-        if !was_try {
+        if tried == Tried::No {
             let request = Arc::make_mut(request);
             request.attempts = request.attempts.saturating_sub(1);
         }
-        if was_try && request.attempts >= most {
+        if tried == Tried::Yes && request.attempts >= most {
             self.outbox.warn(format!("request {id} is given up: {most} builds of it were lost"));
             self.complete_request(id, Outcome::Exception);
         } else {

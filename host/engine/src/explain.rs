@@ -93,7 +93,7 @@ impl Engine {
         }
         let info = match self.workers.get(&worker.name).map(|state| &state.link) {
             Some(Link::Connected(info)) => info,
-            Some(Link::Away(_)) | None => return Obstacle::Away,
+            Some(Link::Leaving(_) | Link::Away(_)) | None => return Obstacle::Away,
         };
         if info.tier > builder.tier {
             let (has, wants) = (info.tier.as_str(), builder.tier.as_str());

@@ -138,6 +138,11 @@ pub enum Input {
         /// Builds that it drives or has results of.
         builds: Vec<BuildId>,
     },
+    /// A connected worker takes no more builds: it hands in what it has, and goes.
+    WorkerLeaves {
+        /// Which.
+        worker: WorkerName,
+    },
     /// A worker's connection has ended.
     WorkerLeft {
         /// Which.

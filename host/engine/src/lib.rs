@@ -138,6 +138,7 @@ impl Engine {
             Input::CodebaseFound { change, result } => self.codebase_found(change, result),
             Input::Judged { scheduler, change, result } => self.judged(&scheduler, change, result),
             Input::WorkerConnected { worker, info, builds } => self.worker_connected(&worker, info, builds),
+            Input::WorkerLeaves { worker } => self.worker_leaves(&worker),
             Input::WorkerLeft { worker, goodbye } => self.worker_left(&worker, goodbye),
             Input::BuildTold { worker, build, sequence, previous, event } => {
                 self.build_told(&worker, build, (sequence, previous), event);

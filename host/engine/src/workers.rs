@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use stampmill_model::{BuildId, BuildState, Outcome, Wall, WorkerInfo, WorkerName};
 
 use crate::Engine;
-use crate::build::Ending;
+use crate::build::{Ending, Tried};
 use crate::output::Effect;
 use crate::timers::Timer;
 
@@ -26,6 +26,8 @@ pub(crate) struct WorkerState {
 pub(crate) enum Link {
     /// It is, and says this of itself.
     Connected(WorkerInfo),
+    /// It still is, to hand in what it has, and takes no more builds.
+    Leaving(WorkerInfo),
     /// It is not; what it said of itself when it was.
     Away(Option<WorkerInfo>),
 }
@@ -112,11 +114,25 @@ impl Engine {
         }
     }
 
+    /// A worker has begun to end: a build that it got now would be declined, or never answered.
+    pub(crate) fn worker_leaves(&mut self, name: &WorkerName) {
+        let Some(state) = self.workers.get_mut(name) else { return };
+        if let Link::Connected(info) = &state.link {
+            state.link = Link::Leaving(info.clone());
+            self.refresh_free(name);
+        }
+    }
+
+    /// Whether a worker has said that it ends.
+    pub(crate) fn is_leaving(&self, name: &WorkerName) -> bool {
+        self.workers.get(name).is_some_and(|state| matches!(state.link, Link::Leaving(_)))
+    }
+
     /// A worker's connection has ended.
     pub(crate) fn worker_left(&mut self, name: &WorkerName, goodbye: bool) {
         let Some(state) = self.workers.get_mut(name) else { return };
         match &state.link {
-            Link::Connected(info) => state.link = Link::Away(Some(info.clone())),
+            Link::Connected(info) | Link::Leaving(info) => state.link = Link::Away(Some(info.clone())),
             Link::Away(_) => {}
         }
         state.last_seen = Some(self.now.wall);
@@ -152,10 +168,10 @@ impl Engine {
         let at = self.now.wall;
         let ending = match &open.build.state {
             BuildState::Cancelling { reason } => {
-                Ending { outcome: Outcome::Cancelled, summary: reason.clone(), at, is_try: true }
+                Ending { outcome: Outcome::Cancelled, summary: reason.clone(), at, tried: Tried::Yes }
             }
             BuildState::Dispatched | BuildState::Running | BuildState::Finished { .. } => {
-                Ending { outcome: Outcome::Retry, summary, at, is_try: true }
+                Ending { outcome: Outcome::Retry, summary, at, tried: Tried::Yes }
             }
         };
         self.finish_build(id, ending);
@@ -175,7 +191,7 @@ impl Engine {
                 let most = self.config.workers[position].max_builds.unwrap_or(u32::MAX).min(info.max_builds);
                 usize::try_from(most).unwrap_or(usize::MAX)
             }
-            Some(Link::Away(_)) | None => 0,
+            Some(Link::Leaving(_) | Link::Away(_)) | None => 0,
         }
     }
 
@@ -216,7 +232,7 @@ impl Engine {
     fn worker_view(&self, name: &WorkerName) -> WorkerView {
         let state = self.workers.get(name).cloned().unwrap_or_default();
         let (connected, info) = match state.link {
-            Link::Connected(info) => (true, Some(info)),
+            Link::Connected(info) | Link::Leaving(info) => (true, Some(info)),
             Link::Away(info) => (false, info),
         };
         let builds = state.builds.into_iter().collect();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Build, Change, Grant, Milliseconds};
+use crate::{Build, Change, Grant, Milliseconds, PluginLimits};
 
 /// SHA-256 of a component, 64 lower-case hexadecimal digits.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize, serde::Deserialize)]
@@ -38,6 +38,8 @@ pub struct StepPlan {
     pub config: serde_json::Value,
     /// What it may do.
     pub grant: Grant,
+    /// What its plugin may use up; its time is `time_limit`.
+    pub limits: PluginLimits,
     /// A CEL expression that must be true for it to run.
     pub when: Option<String>,
     /// Whether a failure ends the build, except for steps that always run.

@@ -19,7 +19,7 @@ pub mod worker;
 pub use build::{Build, BuildEvent, BuildState, LogName, Step, StepState};
 pub use buildset::{Buildset, BuildsetState, Request, RequestState};
 pub use change::{Change, Decision, SeenChange, Verdict};
-pub use grant::Grant;
+pub use grant::{Grant, PluginLimits};
 pub use ids::{
     BuildId, BuilderName, BuildsetId, ChangeId, ChangeSourceName, NoticeId, ReporterName, RequestId, SchedulerName,
     WorkerName,

@@ -30,6 +30,8 @@ pub(crate) async fn start_all(plugins: &Plugins, loaded: &Loaded) -> Vec<Finding
             findings.push(loaded.finding(usage, error.to_string()));
         }
     }
+    // Now that everything in use is loaded, what is left over can be told from it.
+    plugins.drop_unused();
     findings
 }
 

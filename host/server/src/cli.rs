@@ -19,8 +19,12 @@ mod logs;
 mod output;
 mod plugins;
 mod prompt;
+mod running;
 mod waiting;
 mod wire;
+mod work_tree;
+
+pub(crate) use self::failure::INTERRUPTED;
 
 #[cfg(test)]
 mod tests;
@@ -45,10 +49,13 @@ pub(crate) fn main() -> ExitCode {
             return failure::UNAVAILABLE.into();
         }
     };
-    match runtime.block_on(run(command)) {
+    let code = match runtime.block_on(run(command)) {
         Ok(code) => code,
         Err(error) => failure::report(&error),
-    }
+    };
+    // Without a limit the process would wait for whatever still computes, such as the compilation of a plugin.
+    runtime.shutdown_timeout(crate::limits::SHUTDOWN_GRACE);
+    code
 }
 
 /// Whoever runs a host wants to see what it does; whoever asks one wants the answer alone.
@@ -75,11 +82,13 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Host(args) => serve::host(args.into()).await,
         Command::Worker(args) => worker(&args).await,
         Command::Check(args) => checking::run(args).await,
+        Command::Run(args) => running::run(args).await,
         Command::Plugin(command) => plugins::run(command),
         Command::Change(args) => changes::send(args).await,
         Command::Force(args) => asking::force(args).await,
         Command::Builds(args) => asking::builds(args).await,
         Command::Log(args) => logs::run(args).await,
+        Command::Approve(args) => asking::approve(args).await,
         Command::Cancel(args) => asking::cancel(args).await,
         Command::Rebuild(args) => asking::rebuild(args).await,
         Command::Explain(args) => explaining::run(args).await,

@@ -24,7 +24,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use stampmill_model::{BuilderName, ChangeSourceName, Digest, Grant, Job, ReporterName, SchedulerName};
+use stampmill_model::{
+    BuilderName, ChangeSourceName, Digest, Grant, Job, Milliseconds, PluginLimits, ReporterName, SchedulerName,
+};
 use stampmill_runtime::Inspection;
 use toml::de::DeTable;
 
@@ -32,6 +34,7 @@ pub(crate) use finding::{ConfigError, Finding};
 use finding::{Problem, Sink, Source, Span};
 use lock::Lock;
 pub(crate) use lock::{LockError, NewPin};
+pub(crate) use nearest::{did_you_mean, quoted};
 pub(crate) use shelf::{Bundled, permission_names, read_component};
 
 /// A configuration that was taken: every name in it resolves.
@@ -110,6 +113,8 @@ pub(crate) struct PluginUse {
     pub(crate) config: serde_json::Value,
     /// What it may do.
     pub(crate) grant: Grant,
+    /// What it may use up.
+    pub(crate) limits: PluginLimits,
     /// Where the file names the plugin.
     span: Span,
 }
@@ -128,6 +133,8 @@ pub(crate) enum SecretSource {
 pub(crate) struct HostLimits {
     /// Largest body of a request.
     pub(crate) body_bytes: u64,
+    /// How long the worker process that `up` started goes on without a host.
+    pub(crate) local_worker_alone: Milliseconds,
 }
 
 /// The data directory of a configuration that names none, beside it.

@@ -269,3 +269,6 @@ async fn load(store: &Store) -> anyhow::Result<(stampmill_engine::Snapshot, stam
         .context("reading the store was interrupted")?
         .context("the open work can't be read from the store")
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,26 +16,19 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use stampmill_agent::convert;
-use stampmill_model::{BuildOrder, Change};
+use stampmill_model::{BuildOrder, Change, WorkerName};
 use stampmill_protocol::{HostMessage, PATH, SUBPROTOCOL, limits};
 use stampmill_service::Accounts;
 use stampmill_store::StoreError;
+use tokio::sync::watch;
 
 pub(crate) use self::connections::Connections;
 use crate::secrets;
 use crate::shared::Shared;
 
-/// What the route needs.
-#[derive(Clone)]
-struct Gateway {
-    shared: Arc<Shared>,
-    accounts: Arc<Accounts>,
-}
-
 /// The route that workers dial.
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
-    let accounts = Accounts::new(shared.store.clone());
-    Router::new().route(PATH, get(connect)).with_state(Gateway { shared, accounts: Arc::new(accounts) })
+    Router::new().route(PATH, get(connect)).with_state(shared)
 }
 
 /// The message that gives a build to its worker, with the secrets that its steps were granted.
@@ -62,12 +55,15 @@ fn changes(shared: &Shared, order: &BuildOrder) -> Result<Vec<Change>, StoreErro
 }
 
 async fn connect(
-    State(gateway): State<Gateway>,
+    State(shared): State<Arc<Shared>>,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
-    let worker = match bearer(&headers).map(|token| gateway.accounts.worker_of(token)).transpose() {
-        Ok(worker) => worker.flatten(),
+    let token = bearer(&headers).unwrap_or_default().to_owned();
+    // Before the token is looked at: an end that comes after that is noticed.
+    let ends = shared.accounts.ends();
+    let worker = match shared.accounts.worker_of(&token) {
+        Ok(worker) => worker,
         Err(error) => {
             tracing::error!("a worker's token can't be looked up: {error}");
             return (StatusCode::SERVICE_UNAVAILABLE, "the host can't answer now; try again\n").into_response();
@@ -81,17 +77,31 @@ async fn connect(
         Ok(upgrade) => upgrade,
         Err(rejection) => return rejection.into_response(),
     };
-    let shared = gateway.shared;
     upgrade
         .protocols([SUBPROTOCOL])
         .max_message_size(limits::WORKER_MESSAGE_BYTES_MAX)
         .max_frame_size(limits::WORKER_MESSAGE_BYTES_MAX)
         .on_upgrade(async move |socket| {
             let tasks = shared.tasks.clone();
-            let run = connection::run(shared, worker, socket);
+            let revoked = revoked(ends, shared.accounts.clone(), worker.clone(), token);
+            let run = connection::run(shared, worker, socket, revoked);
             // A panic in one connection must not take the others with it, and the host waits for it at its end.
             let _ = tasks.spawn(run).await;
         })
+}
+
+/// Waits until a token is no longer the worker's, or nobody can say whether it is: a worker whose token holds comes again.
+async fn revoked(mut ends: watch::Receiver<u64>, accounts: Accounts, worker: WorkerName, token: String) {
+    while ends.changed().await.is_ok() {
+        match accounts.worker_of(&token) {
+            Ok(owner) if owner.as_ref() == Some(&worker) => {}
+            Ok(_) => return,
+            Err(error) => {
+                tracing::error!(%worker, "a worker's token can't be looked up: {error}");
+                return;
+            }
+        }
+    }
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

@@ -165,6 +165,10 @@ impl Host for RunningHost {
         Ok(())
     }
 
+    async fn ending(&self) {
+        self.shared.stop.cancelled().await;
+    }
+
     fn subscribe(&self) -> broadcast::Receiver<Arc<Event>> {
         self.shared.events.subscribe()
     }
@@ -188,6 +192,7 @@ fn catalogue(loaded: &Loaded) -> Catalogue {
     let engine = &loaded.engine;
     let hooks = engine.change_sources.iter().filter(|source| source.kind == Kind::Hook);
     Catalogue {
+        title: loaded.title.clone(),
         builders: engine.builders.iter().map(|builder| builder_view(loaded, builder)).collect(),
         schedulers: engine.schedulers.iter().map(|scheduler| scheduler_view(loaded, scheduler)).collect(),
         plugins: loaded.plugins.values().map(|file| plugin_view(loaded, file)).collect(),

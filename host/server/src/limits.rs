@@ -20,6 +20,9 @@ pub(crate) const MESSAGES_A_BATCH: usize = 256;
 /// How long a new connection may take to say hello.
 pub(crate) const HELLO_WITHIN: Duration = Duration::from_secs(10);
 
+/// How long a worker's connection that takes nothing any more is read on: what the worker said before it went is there already.
+pub(crate) const LAST_WORDS_WITHIN: Duration = Duration::from_secs(1);
+
 /// A worker's connection that is silent for longer is closed; a ping goes out at a third of it.
 pub(crate) const WORKER_SILENT: Duration = Duration::from_secs(45);
 
@@ -55,6 +58,9 @@ pub(crate) const DEMO_STAGE: Duration = Duration::from_secs(180);
 
 /// How often the local worker is started again before `up` gives up: a worker that dies at once has a reason that a restart won't mend.
 pub(crate) const WORKER_RESTARTS: u32 = 5;
+
+/// A local worker that has run for so long did not die at once: its restarts are counted anew.
+pub(crate) const WORKER_STEADY: Duration = Duration::from_secs(60);
 
 /// The user and group of a change source's programs when the host runs as root: nobody has it by default, and it is not the workers'.
 pub(crate) const POLLER_ID: u32 = 60_322;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use stampmill_agent::convert::{grant_for_plugin, limits_for_plugin};
 use stampmill_runtime::{
     Instance, LoadError, Plugin, PluginError, Runtime, RuntimeError, RuntimeOptions, Surroundings, Use,
 };
@@ -61,26 +62,21 @@ impl Plugins {
         Ok(plugin)
     }
 
+    /// Drops compiled components that nobody has used for long, in the background. What this process has loaded stays.
+    pub(crate) fn drop_unused(&self) {
+        if let Some(runtime) = self.runtime.get() {
+            runtime.drop_unused();
+        }
+    }
+
     /// A fresh instance, configured.
     pub(crate) async fn start(&self, usage: &PluginUse, surroundings: Surroundings) -> Result<Instance, StartError> {
         let plugin = self.load(&usage.plugin).await?;
         let mut start = Use::new(&usage.what, usage.config.clone());
-        start.grant = grant(&usage.grant);
+        start.grant = grant_for_plugin(&usage.grant);
+        start.limits = limits_for_plugin(&usage.limits);
         start.surroundings = surroundings;
         Ok(plugin.start(start).await?)
-    }
-}
-
-/// A grant as the runtime takes it.
-fn grant(grant: &stampmill_model::Grant) -> stampmill_runtime::Grant {
-    stampmill_runtime::Grant {
-        command: grant.command.clone(),
-        net: grant.net.clone(),
-        read: grant.read.iter().map(PathBuf::from).collect(),
-        write: grant.write.iter().map(PathBuf::from).collect(),
-        http: grant.http.clone(),
-        secret: grant.secret.clone(),
-        ..stampmill_runtime::Grant::default()
     }
 }
 
@@ -108,3 +104,6 @@ impl Pool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use axum::Router;
-use stampmill_service::{Access, Event, Service};
-use stampmill_store::Store;
+use stampmill_service::{Access, Service};
+use stampmill_store::{Store, StoreError};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -52,6 +52,8 @@ pub(crate) struct RunningServer {
     pub(crate) data: PathBuf,
     /// What its parts share.
     pub(crate) shared: Arc<Shared>,
+    /// Whether there is somebody who can log in.
+    has_users: bool,
     admin_socket: PathBuf,
     driver: JoinHandle<()>,
     servers: Vec<JoinHandle<std::io::Result<()>>>,
@@ -59,16 +61,19 @@ pub(crate) struct RunningServer {
 
 /// Runs the host until it is asked to end.
 pub(crate) async fn host(options: HostOptions) -> anyhow::Result<ExitCode> {
-    let server = start(options).await?;
+    let ending = signals::asked_to_end();
+    let Some(server) = start_unless(&ending, options).await? else { return Ok(ExitCode::SUCCESS) };
     server.announce();
-    signals::asked_to_end().await;
+    server.teach_first_login();
+    ending.cancelled().await;
     server.end().await?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Runs the host and a worker process beside it until it is asked to end.
 pub(crate) async fn up(options: HostOptions) -> anyhow::Result<ExitCode> {
-    let server = start(options).await?;
+    let ending = signals::asked_to_end();
+    let Some(server) = start_unless(&ending, options).await? else { return Ok(ExitCode::SUCCESS) };
     let mut worker = match LocalWorker::start(&server).await {
         Ok(worker) => worker,
         Err(error) => {
@@ -77,8 +82,9 @@ pub(crate) async fn up(options: HostOptions) -> anyhow::Result<ExitCode> {
         }
     };
     server.announce();
+    server.teach_first_login();
     let ended = tokio::select! {
-        () = signals::asked_to_end() => Ok(()),
+        () = ending.cancelled() => Ok(()),
         error = worker.supervise() => Err(error),
     };
     worker.end().await;
@@ -92,8 +98,15 @@ pub(crate) async fn check_plugins(loaded: &Loaded) -> anyhow::Result<Vec<Finding
     Ok(checking::start_all(&Plugins::new(cache.path()), loaded).await)
 }
 
+/// Starts a host, or gives it up when it is asked to end meanwhile: so far nothing runs that a later start could not do again.
+async fn start_unless(ending: &CancellationToken, options: HostOptions) -> anyhow::Result<Option<RunningServer>> {
+    ending.run_until_cancelled(start(options)).await.transpose()
+}
+
 /// Starts a host: everything that can be refused is refused before anything is stored or told.
 pub(crate) async fn start(options: HostOptions) -> anyhow::Result<RunningServer> {
+    // First of all: until it is handled, SIGHUP ends a process.
+    let hangups = signals::hangups()?;
     let path = options.config.clone();
     let loaded = tokio::task::spawn_blocking(move || config::load(&path)).await?;
     let loaded = loaded.map_err(|error| BadConfig(error.render(signals::colour())))?;
@@ -102,7 +115,7 @@ pub(crate) async fn start(options: HostOptions) -> anyhow::Result<RunningServer>
     }
     let data = options.data.unwrap_or_else(|| loaded.data.clone());
     let opening = data.clone();
-    let store = tokio::task::spawn_blocking(move || Store::open(&opening)).await??;
+    let (store, has_users) = tokio::task::spawn_blocking(move || open(&opening)).await??;
     let (listener, address) = listen::tcp(options.listen.as_deref().unwrap_or(&loaded.listen)).await?;
     let (admin_listener, admin_socket) = listen::admin(&data)?;
     let url = format!("http://{address}");
@@ -117,9 +130,8 @@ pub(crate) async fn start(options: HostOptions) -> anyhow::Result<RunningServer>
     accept(&shared).await?;
 
     let running = Arc::new(RunningHost::new(Arc::clone(&shared)));
-    let hangups = signals::hangups()?;
     tokio::spawn(RunningHost::reload_on_hangup(Arc::downgrade(&running), hangups));
-    let service = Arc::new(Service::new(store.clone(), running, access));
+    let service = Arc::new(Service::new(shared.accounts.clone(), running, access));
     let driver = Driver::start(inbox, store, engine, Effects::new(Arc::clone(&shared))).await?;
     let driver = tokio::spawn(driver.run(stop.clone()));
     let router = router(&shared, &service);
@@ -127,7 +139,14 @@ pub(crate) async fn start(options: HostOptions) -> anyhow::Result<RunningServer>
         tokio::spawn(listen::serve_tcp(listener, router.clone(), stop.clone())),
         tokio::spawn(listen::serve_admin(admin_listener, router, stop)),
     ];
-    Ok(RunningServer { url, data, shared, admin_socket, driver, servers })
+    Ok(RunningServer { url, data, shared, has_users, admin_socket, driver, servers })
+}
+
+/// The store, and whether it has a user.
+fn open(data: &Path) -> Result<(Store, bool), StoreError> {
+    let store = Store::open(data)?;
+    let has_users = !store.users()?.is_empty();
+    Ok((store, has_users))
 }
 
 /// Starts every plugin once and pins new ones; nothing has been stored so far.
@@ -165,10 +184,19 @@ impl RunningServer {
         println!("listening on {}", self.url);
     }
 
+    /// Says what to type before anybody can log in, on standard error.
+    fn teach_first_login(&self) {
+        if !self.has_users {
+            eprintln!(
+                "there is no user yet; to log in on the pages, make one: stampmill user add NAME --role admin --data {}",
+                shell_word(&self.data)
+            );
+        }
+    }
+
     /// Ends everything within the grace period. What was accepted is stored; what was under way goes on at the next start.
     pub(crate) async fn end(self) -> anyhow::Result<()> {
-        // Event streams end on it; the servers wait for them.
-        self.shared.publish(Event::Closing);
+        // Streams end on it too; the servers wait for them.
         self.shared.stop.cancel();
         self.shared.tasks.close();
         let ending = async {
@@ -180,7 +208,7 @@ impl RunningServer {
             tracing::warn!("something did not end within {} s and is left behind", SHUTDOWN_GRACE.as_secs());
         }
         for server in &self.servers {
-            // What still runs are event streams, which never end by themselves.
+            // What still runs are requests that take too long.
             server.abort();
         }
         match std::fs::remove_file(&self.admin_socket) {
@@ -191,6 +219,15 @@ impl RunningServer {
             }
         }
     }
+}
+
+/// A path as a shell reads it.
+fn shell_word(path: &Path) -> String {
+    let text = path.display().to_string();
+    if text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c)) {
+        return text;
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// The directory below the data directory in which the local worker keeps its own state.

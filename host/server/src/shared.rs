@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use stampmill_model::SchedulerName;
-use stampmill_service::Event;
+use stampmill_service::{Accounts, Event};
 use stampmill_store::{LogFiles, Store};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
@@ -51,6 +51,8 @@ pub(crate) struct Shared {
     pub(crate) connections: Connections,
     /// What watchers are told.
     pub(crate) events: broadcast::Sender<Arc<Event>>,
+    /// Users and tokens: whoever is connected by one hears of its end here.
+    pub(crate) accounts: Accounts,
     /// What was counted since the start.
     pub(crate) counters: Counters,
     /// The data directory.
@@ -75,6 +77,7 @@ impl Shared {
     ) -> Self {
         Self {
             driver,
+            accounts: Accounts::new(store.clone()),
             store,
             logs,
             plugins: Plugins::new(&data),

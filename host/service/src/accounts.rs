@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use stampmill_model::{Wall, WorkerName};
 use stampmill_store::{Store, StoreError, Token, TokenKind, User};
+use tokio::sync::watch;
 
 use crate::error::{ServiceError, unknown};
 use crate::limits::NAME_BYTES_MAX;
@@ -12,10 +13,12 @@ use crate::password::{self, Password};
 use crate::permission::Role;
 use crate::secret::{Secret, hash_of};
 
-/// Users and tokens in the store. All of it blocks: a change is a durable transaction, a password takes 20 ms of a core.
+/// Users and tokens in the store. All of it blocks: a change is a durable transaction, a password takes 20 ms of a core. Clones are the same
+/// accounts; a host has one, so that whoever is connected hears of every right that ends.
 #[derive(Clone)]
 pub struct Accounts {
-    store: Store,
+    pub(crate) store: Store,
+    ends: watch::Sender<u64>,
 }
 
 /// A user, without the password's hash.
@@ -61,8 +64,20 @@ pub enum TokenHolder {
 impl Accounts {
     /// The users and tokens of this store.
     #[must_use]
-    pub const fn new(store: Store) -> Self {
-        Self { store }
+    pub fn new(store: Store) -> Self {
+        Self { store, ends: watch::Sender::new(0) }
+    }
+
+    /// Changes whenever a user, a session or a token may have lost a right. Whoever goes on for longer by such a right takes this first, looks
+    /// at the right then, and looks again at each change; so no end is missed.
+    #[must_use]
+    pub fn ends(&self) -> watch::Receiver<u64> {
+        self.ends.subscribe()
+    }
+
+    /// To be called after whatever may have ended a right, failed writes too: they may have been done by half.
+    fn ended(&self) {
+        self.ends.send_modify(|ends| *ends += 1);
     }
 
     /// All users by name.
@@ -92,23 +107,43 @@ impl Accounts {
     pub fn set_password(&self, name: &str, password: &Password) -> Result<(), ServiceError> {
         let mut user = self.known_user(name)?;
         user.password_hash = hash(password)?;
-        self.store.put_user(&user)?;
-        for session in self.store.sessions_of(name)? {
-            self.store.delete_session(&session.id_sha256)?;
-        }
-        Ok(())
+        let end_sessions = || {
+            self.store.put_user(&user)?;
+            for session in self.store.sessions_of(name)? {
+                self.store.delete_session(&session.id_sha256)?;
+            }
+            Ok(())
+        };
+        let done = end_sessions();
+        self.ended();
+        done
     }
 
     /// Sets a user's role; it holds from their next request on.
     pub fn set_role(&self, name: &str, role: Role) -> Result<(), ServiceError> {
         let mut user = self.known_user(name)?;
         user.role = role.as_str().to_owned();
-        Ok(self.store.put_user(&user)?)
+        let done = self.store.put_user(&user);
+        self.ended();
+        Ok(done?)
     }
 
     /// Removes a user with their sessions and tokens.
     pub fn delete_user(&self, name: &str) -> Result<(), ServiceError> {
-        if self.store.delete_user(name)? { Ok(()) } else { Err(self.no_user(name)) }
+        if self.gone(self.store.delete_user(name))? { Ok(()) } else { Err(self.no_user(name)) }
+    }
+
+    /// Ends a session, if there is one of this hash.
+    pub(crate) fn end_session(&self, id_sha256: &[u8; 32]) -> Result<(), ServiceError> {
+        self.gone(self.store.delete_session(id_sha256)).map(drop)
+    }
+
+    /// Announces what was deleted; what was not there ends nothing.
+    fn gone(&self, deleted: Result<bool, StoreError>) -> Result<bool, ServiceError> {
+        if !matches!(deleted, Ok(false)) {
+            self.ended();
+        }
+        Ok(deleted?)
     }
 
     /// All tokens, those of workers too.
@@ -138,16 +173,22 @@ impl Accounts {
             .into_iter()
             .filter(|token| token.kind == TokenKind::Worker && token.holder == worker.as_str())
             .collect();
-        let made = self.put_token(&format!("worker {worker}"), TokenHolder::Worker(worker.clone()), None)?;
+        let made = self.add_another_worker_token(worker)?;
         for token in earlier {
-            self.store.delete_token(&token.id)?;
+            self.gone(self.store.delete_token(&token.id))?;
         }
         Ok(made)
     }
 
+    /// As [`Self::add_worker_token`], but the worker's other tokens go on.
+    pub fn add_another_worker_token(&self, worker: &WorkerName) -> Result<(TokenView, Secret), ServiceError> {
+        check_name("worker", worker.as_str())?;
+        self.put_token(&format!("worker {worker}"), TokenHolder::Worker(worker.clone()), None)
+    }
+
     /// Ends a token.
     pub fn revoke_token(&self, id: &str) -> Result<(), ServiceError> {
-        if self.store.delete_token(id)? {
+        if self.gone(self.store.delete_token(id))? {
             return Ok(());
         }
         let tokens = self.store.tokens()?;
@@ -201,7 +242,6 @@ impl Accounts {
             holder: held_by,
             role,
             created_at: now,
-            last_used_at: None,
             expires_at,
         })?;
         Ok((TokenView { id, name: name.to_owned(), holder, created_at: now, expires_at }, secret))

@@ -189,9 +189,10 @@ impl Service {
         if change.files.len() > CHANGE_FILES_MAX {
             return Err(ServiceError::Invalid(format!("a change has {CHANGE_FILES_MAX} files at most")));
         }
-        if change.properties.len() > PROPERTIES_MAX {
-            return Err(ServiceError::Invalid(format!("a change has {PROPERTIES_MAX} properties at most")));
+        if change.author.trim().is_empty() {
+            return Err(ServiceError::Invalid("`author` is missing; say who made the change".into()));
         }
+        check_property_names(change.properties.iter().map(|(name, _)| name))?;
         check_text("branch", change.branch.as_deref())?;
         check_text("revision", change.revision.as_deref())?;
         check_text("repository", Some(&change.repository))?;
@@ -234,7 +235,7 @@ impl Service {
             return Err(unknown("worker", name, workers.iter().map(|worker| worker.name.as_str())));
         };
         let worker = worker.name.clone();
-        self.manage(who, Action::ManageTokens, move |accounts| accounts.add_worker_token(&worker)).await
+        self.accounts(who, Action::ManageTokens, move |accounts| accounts.add_worker_token(&worker)).await
     }
 
     /// Change sources and the state of their polls.
@@ -324,14 +325,20 @@ impl Service {
 }
 
 fn forced_properties(properties: BTreeMap<String, serde_json::Value>) -> Result<Properties, ServiceError> {
-    if properties.len() > PROPERTIES_MAX {
-        return Err(ServiceError::Invalid(format!("there are {PROPERTIES_MAX} properties at most")));
-    }
-    if let Some(name) = properties.keys().find(|name| name.is_empty() || name.chars().any(char::is_control)) {
-        return Err(ServiceError::Invalid(format!("property name {name:?} is empty or has control characters")));
-    }
+    check_property_names(properties.keys())?;
     let forced = |value| Property { value, source: PropertySource::Force };
     Ok(properties.into_iter().map(|(name, value)| (name, forced(value))).collect())
+}
+
+/// Of what a person or program brings; there are not too many, and each can be written in an expression and shown on a page.
+fn check_property_names<'a>(names: impl ExactSizeIterator<Item = &'a String>) -> Result<(), ServiceError> {
+    if names.len() > PROPERTIES_MAX {
+        return Err(ServiceError::Invalid(format!("there are {PROPERTIES_MAX} properties at most")));
+    }
+    match names.into_iter().find(|name| name.is_empty() || name.chars().any(char::is_control)) {
+        Some(name) => Err(ServiceError::Invalid(format!("property name {name:?} is empty or has control characters"))),
+        None => Ok(()),
+    }
 }
 
 fn fit_reason(reason: String) -> Result<String, ServiceError> {

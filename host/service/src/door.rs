@@ -7,12 +7,11 @@ use http::{HeaderMap, Method, header};
 use stampmill_model::Wall;
 use stampmill_store::Session;
 use stampmill_store::Store;
-use tokio::sync::{Semaphore, broadcast};
+use tokio::sync::Semaphore;
 
 use crate::access::{Access, CrossSite, Peer, check_origin, is_safe};
 use crate::accounts::{Accounts, later, role_of, wall_now};
 use crate::error::ServiceError;
-use crate::event::Event;
 use crate::host::{Figures, Host};
 use crate::identity::Identity;
 use crate::limits::{NAME_BYTES_MAX, PASSWORD_HASHES_AT_ONCE, SESSION_LIFETIME};
@@ -37,12 +36,12 @@ pub struct Service {
 }
 
 impl Service {
-    /// The door to a store and a running host.
+    /// The door to a running host and the store in which these accounts are.
     #[must_use]
-    pub fn new(store: Store, host: Arc<dyn Host>, access: Access) -> Self {
+    pub fn new(accounts: Accounts, host: Arc<dyn Host>, access: Access) -> Self {
         Self {
-            accounts: Accounts::new(store.clone()),
-            store,
+            store: accounts.store.clone(),
+            accounts,
             host,
             access,
             throttle: Throttle::default(),
@@ -126,8 +125,8 @@ impl Service {
     /// Ends the session of these headers, if there is one. Gives the `Set-Cookie` header that makes the browser forget it.
     pub async fn log_out(&self, headers: &HeaderMap) -> Result<String, ServiceError> {
         if let Some(secret) = session_cookie(headers) {
-            let (store, id) = (self.store.clone(), hash_of(secret));
-            blocking(move || Ok(store.delete_session(&id)?)).await?;
+            let (accounts, id) = (self.accounts.clone(), hash_of(secret));
+            blocking(move || accounts.end_session(&id)).await?;
         }
         Ok(self.cookie("", 0))
     }
@@ -148,8 +147,8 @@ impl Service {
         blocking(move || ask(&Reading::new(&store, catalogue)?)).await
     }
 
-    /// Changes or lists users and tokens for whoever may.
-    pub async fn manage<T, F>(&self, who: &Identity, action: Action, ask: F) -> Result<T, ServiceError>
+    /// Lists or changes users or tokens for whoever may. What was begun is done and felt by open connections even if nobody waits for the answer.
+    pub async fn accounts<T, F>(&self, who: &Identity, action: Action, ask: F) -> Result<T, ServiceError>
     where
         T: Send + 'static,
         F: FnOnce(&Accounts) -> Result<T, ServiceError> + Send + 'static,
@@ -164,12 +163,6 @@ impl Service {
     #[must_use]
     pub fn figures(&self) -> Figures {
         self.host.figures()
-    }
-
-    /// Events from now on, for whoever may read.
-    pub fn subscribe(&self, who: &Identity) -> Result<broadcast::Receiver<Arc<Event>>, ServiceError> {
-        who.require(Action::Read)?;
-        Ok(self.host.subscribe())
     }
 }
 

@@ -56,6 +56,4 @@ pub enum Event {
     },
     /// Another configuration is in force.
     ConfigReloaded,
-    /// The host ends: every stream ends with it, so that a graceful end waits for none. Clients come again by themselves.
-    Closing,
 }

@@ -41,6 +41,10 @@ pub trait Host: Send + Sync + 'static {
     /// Reads the configuration again; on an error the old one stays in force.
     async fn reload(&self) -> Result<(), ReloadError>;
 
+    /// Answers when the host is about to end, at once if it is already: streams end with it, so that a graceful end waits for none. Clients
+    /// come again by themselves.
+    async fn ending(&self);
+
     /// Events from now on. A slow receiver loses the oldest and is told so.
     fn subscribe(&self) -> broadcast::Receiver<Arc<Event>>;
 }

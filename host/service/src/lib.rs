@@ -3,7 +3,7 @@
 //!
 //! Modules in reading order: [`host`] is what the door leads to, [`view`] and [`event`] what can be seen there; [`permission`] is the table of
 //! who may do what; [`access`], [`identity`], [`password`] and [`secret`] find out who asks; [`Service`] joins it, with [`accounts`] for users
-//! and tokens, [`asks`] for what is asked to be done, and [`queries`] for what is asked to be seen.
+//! and tokens, [`asks`] for what is asked to be done, [`queries`] for what is asked to be seen, and [`Watching`] for who goes on looking.
 
 pub mod access;
 pub mod accounts;
@@ -21,6 +21,7 @@ pub mod queries;
 pub mod secret;
 mod throttle;
 pub mod view;
+mod watching;
 
 pub use access::{Access, CrossSite, Peer};
 pub use accounts::{Accounts, TokenHolder, TokenView, UserView};
@@ -36,6 +37,7 @@ pub use view::{
     BuilderView, Catalogue, ChangeSourceKind, ChangeSourceView, PluginUse, PluginView, SchedulerView, StepOfJob,
     WorkerState, WorkerView,
 };
+pub use watching::Watching;
 
 pub use stampmill_engine::Explanation;
 pub use stampmill_engine::config::{CodebaseDefault, OccasionKind};

@@ -9,6 +9,8 @@ use stampmill_model::{
 /// What the configuration in force defines, in the order of the file.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Catalogue {
+    /// What the operator calls this host; on every page.
+    pub title: String,
     /// Builders.
     pub builders: Vec<BuilderView>,
     /// Schedulers.

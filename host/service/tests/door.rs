@@ -29,7 +29,7 @@ async fn a_token_gives_its_role_until_it_is_revoked() {
     assert_eq!(who.role(), Some(Role::Operator));
     assert_eq!(who.name(), "operator");
 
-    let accounts = Accounts::new(house.store.clone());
+    let accounts = house.accounts.clone();
     let id = accounts.tokens().unwrap().remove(0).id;
     accounts.revoke_token(&id).unwrap();
     assert!(matches!(house.service.identify(PEER, &bearer(&secret)), Err(ServiceError::BadToken)));
@@ -49,7 +49,7 @@ async fn a_wrong_token_never_falls_back_to_a_cookie() {
 #[tokio::test]
 async fn a_token_gives_no_more_than_its_user_has_now_and_ends_with_the_user() {
     let house = House::new(Access::default());
-    let accounts = Accounts::new(house.store.clone());
+    let accounts = house.accounts.clone();
     accounts.add_user("ann", &Password::parse("correct horse".into()).unwrap(), Role::Developer).unwrap();
     let (_, secret) = accounts.add_token("laptop", "ann", Role::Admin, None).unwrap();
     let role = |service: &Service| service.identify(PEER, &bearer(secret.reveal())).map(|who| who.role());
@@ -63,7 +63,7 @@ async fn a_token_gives_no_more_than_its_user_has_now_and_ends_with_the_user() {
 #[tokio::test]
 async fn a_workers_token_opens_no_door_and_a_users_token_is_no_worker() {
     let house = House::new(Access::default());
-    let accounts = Accounts::new(house.store.clone());
+    let accounts = house.accounts.clone();
     let (_, first) = accounts.add_worker_token(&"w1".into()).unwrap();
     assert!(house.service.identify(PEER, &bearer(first.reveal())).is_err());
     assert_eq!(accounts.worker_of(first.reveal()).unwrap(), Some("w1".into()));
@@ -77,9 +77,8 @@ async fn a_workers_token_opens_no_door_and_a_users_token_is_no_worker() {
 #[tokio::test]
 async fn an_ended_token_is_refused() {
     let house = House::new(Access::default());
-    let (_, secret) = Accounts::new(house.store.clone())
-        .add_token("short", "short", Role::Admin, Some(std::time::Duration::ZERO))
-        .unwrap();
+    let (_, secret) =
+        house.accounts.clone().add_token("short", "short", Role::Admin, Some(std::time::Duration::ZERO)).unwrap();
     assert!(matches!(house.service.identify(PEER, &bearer(secret.reveal())), Err(ServiceError::BadToken)));
 }
 
@@ -102,9 +101,7 @@ async fn a_login_gives_a_session_that_ends_with_logout_password_change_and_time(
     }
     let session = headers(&[(header::COOKIE, set.split(';').next().unwrap())]);
     assert!(house.service.identify(PEER, &session).unwrap().role().is_some());
-    Accounts::new(house.store.clone())
-        .set_password("developer", &Password::parse("another horse".into()).unwrap())
-        .unwrap();
+    house.accounts.clone().set_password("developer", &Password::parse("another horse".into()).unwrap()).unwrap();
     assert_eq!(house.service.identify(PEER, &session).unwrap().role(), None);
 
     let ended = Session {
@@ -195,7 +192,7 @@ async fn nonsense_never_reaches_the_host() {
 #[tokio::test]
 async fn a_name_that_does_not_fit_is_refused_and_a_doubled_user_too() {
     let house = House::new(Access::default());
-    let accounts = Accounts::new(house.store.clone());
+    let accounts = house.accounts.clone();
     let password = Password::parse("correct horse".into()).unwrap();
     for bad in ["", " ann", "a/b", "a\nb", &"x".repeat(101)] {
         assert!(matches!(accounts.add_user(bad, &password, Role::Viewer), Err(ServiceError::Invalid(_))), "{bad:?}");
@@ -203,4 +200,44 @@ async fn a_name_that_does_not_fit_is_refused_and_a_doubled_user_too() {
     accounts.add_user("ann", &password, Role::Viewer).unwrap();
     assert!(matches!(accounts.add_user("ann", &password, Role::Admin), Err(ServiceError::Conflict(_))));
     assert_eq!(accounts.users().unwrap()[0].role, Role::Viewer);
+}
+
+#[tokio::test]
+async fn a_revocation_is_felt_although_whoever_asked_for_it_has_gone_away() {
+    let house = House::new(Access::default());
+    house.token(Role::Viewer);
+    let id = house.accounts.tokens().unwrap().remove(0).id;
+    let mut ends = house.accounts.ends();
+    let (begun, has_begun) = tokio::sync::oneshot::channel();
+    let (go_on, may_go_on) = std::sync::mpsc::channel();
+    let revoking = house.service.accounts(&Identity::AdminSocket, Action::ManageTokens, move |accounts| {
+        begun.send(()).unwrap();
+        may_go_on.recv().unwrap();
+        accounts.revoke_token(&id)
+    });
+    tokio::select! {
+        _ = revoking => panic!("it can't be done already"),
+        begun = has_begun => begun.unwrap(),
+    }
+    assert!(!ends.has_changed().unwrap());
+    go_on.send(()).unwrap();
+    let patience = std::time::Duration::from_secs(60);
+    tokio::time::timeout(patience, ends.changed()).await.expect("nobody is told").unwrap();
+    assert!(house.accounts.tokens().unwrap().is_empty());
+}
+
+#[test]
+fn who_is_new_ends_no_right_and_a_worker_token_that_replaces_another_does() {
+    let house = House::new(Access::default());
+    let ends = house.accounts.ends();
+    house.accounts.add_user("ann", &Password::parse("correct horse".into()).unwrap(), Role::Viewer).unwrap();
+    house.accounts.add_token("new", "ann", Role::Viewer, None).unwrap();
+    house.accounts.add_worker_token(&"w1".into()).unwrap();
+    house.accounts.add_another_worker_token(&"w1".into()).unwrap();
+    house.accounts.revoke_token("nothing").unwrap_err();
+    house.accounts.delete_user("nobody").unwrap_err();
+    assert!(!ends.has_changed().unwrap());
+    house.accounts.add_worker_token(&"w1".into()).unwrap();
+    assert!(ends.has_changed().unwrap());
+    assert_eq!(house.accounts.tokens().unwrap().len(), 2, "both earlier ones have ended");
 }

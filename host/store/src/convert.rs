@@ -498,7 +498,6 @@ pub(crate) fn token_to_row(token: &Token) -> TokenRow {
         holder: token.holder.clone(),
         role: token.role.clone(),
         created_at: token.created_at.0,
-        last_used_at: token.last_used_at.map(|at| at.0),
         expires_at: token.expires_at.map(|at| at.0),
     }
 }
@@ -515,7 +514,6 @@ pub(crate) fn token_from_row(row: TokenRow) -> Token {
         holder: row.holder,
         role: row.role,
         created_at: Wall(row.created_at),
-        last_used_at: row.last_used_at.map(Wall),
         expires_at: row.expires_at.map(Wall),
     }
 }

@@ -39,8 +39,6 @@ pub struct Token {
     pub role: Option<String>,
     /// When.
     pub created_at: Wall,
-    /// When it was last used, as far as the service has said.
-    pub last_used_at: Option<Wall>,
     /// From when on it is refused; `None` is never.
     pub expires_at: Option<Wall>,
 }

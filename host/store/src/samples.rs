@@ -240,7 +240,6 @@ pub(crate) fn user_token() -> Token {
         holder: "ann".to_owned(),
         role: Some("reader".to_owned()),
         created_at: Wall(11),
-        last_used_at: Some(Wall(12)),
         expires_at: Some(Wall(13)),
     }
 }
@@ -252,7 +251,6 @@ pub(crate) fn worker_token() -> Token {
         kind: TokenKind::Worker,
         holder: "w1".to_owned(),
         role: None,
-        last_used_at: None,
         expires_at: None,
         ..user_token()
     }

@@ -260,9 +260,10 @@ impl Checkout<'_> {
         }
     }
 
+    /// Into the index too: so the next checkout knows the files that the patch adds, and removes them.
     fn apply(&self, patch: &Patch) -> Result<(), Problem> {
-        let mut line =
-            self.command().args(["apply", "--verbose", "--whitespace=nowarn"]).arg(format!("-p{}", patch.level));
+        let mut line = self.command().args(["apply", "--index", "--verbose", "--whitespace=nowarn"]);
+        line = line.arg(format!("-p{}", patch.level));
         if !patch.subdirectory.is_empty() {
             line = line.arg(format!("--directory={}", patch.subdirectory));
         }

@@ -2,13 +2,14 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use stampmill_sdk::config::SecretName;
 
 /// Takes changes as JSON over HTTP.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Config {
     /// The name of the secret that deliveries are signed with.
-    pub secret: Option<String>,
+    pub secret: Option<SecretName>,
     /// Takes deliveries that nobody signed. Anybody who reaches the host can then send changes.
     #[serde(default)]
     pub insecure: bool,

@@ -18,7 +18,7 @@
 //! | 403 | a repository that is not on the list |
 //! | 405 | not a POST |
 //!
-//! It takes all changes of a delivery or none. Needs `grant = { secret = ["hook-key"] }`.
+//! It takes all changes of a delivery or none. Needs `grant = { secret = ["hook-key"] }`, and nothing with `insecure = true`.
 
 mod config;
 mod delivery;

@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use stampmill_sdk::config::Duration;
+use stampmill_sdk::config::{Duration, SecretName};
 use std::collections::BTreeMap;
 
 /// Runs one command: `command`, or `script` by a shell.
@@ -23,7 +23,10 @@ pub struct Config {
     pub environment: BTreeMap<String, Word>,
     /// Variables with a secret as value: the variable's name, and the secret's.
     #[serde(default)]
-    pub secret_environment: BTreeMap<String, String>,
+    pub secret_environment: BTreeMap<String, SecretName>,
+    /// Variables with the path of a private file: the variable's name, and the secret that is in the file, `/run/secrets/NAME`.
+    #[serde(default)]
+    pub secret_files: BTreeMap<String, SecretName>,
     /// Where to start, relative to the work directory.
     pub directory: Option<String>,
     /// Stopped after so long.

@@ -3,6 +3,10 @@
 //! It interprets nothing: `command` is an argument list, and `script` is handed to a shell as it stands. The output goes to the step's log
 //! by the host's hand; not a byte of it comes here. Needs `grant = { command = ["make"] }`, for a script the shell's path (`/bin/sh`).
 //!
+//! Secrets go to the command and not through this step, which knows their names alone. `secret-environment = { TOKEN = "deploy-token" }` makes
+//! one a variable. `secret-files = { KEY = "deploy-key" }` puts one into the file `/run/secrets/deploy-key`, mode 0400, which this command
+//! alone sees and which is gone with it; the variable `KEY` has the path. Both need `secret = ["deploy-token", "deploy-key"]` in the grant.
+//!
 //! | the command | the step |
 //! | --- | --- |
 //! | exits with 0 | success |
@@ -34,6 +38,7 @@ impl Plugin for Shell {
     type Config = Config;
 
     fn new(config: Config) -> Result<Shell, Fault> {
+        one_value_each(&config)?;
         let results = results(&config)?;
         let (label, line) = command_line(&config)?;
         let mut line = line
@@ -55,6 +60,9 @@ impl Plugin for Shell {
         }
         for (name, secret) in config.secret_environment {
             line = line.secret_environment(name, secret);
+        }
+        for (name, secret) in config.secret_files {
+            line = line.secret_file(name, secret, "", "");
         }
         Ok(Shell { line, label, results })
     }
@@ -93,6 +101,24 @@ fn text(word: Word) -> String {
         Word::Fraction(number) => number.to_string(),
         Word::Truth(truth) => truth.to_string(),
     }
+}
+
+/// A variable that is written twice would have one value or the other.
+fn one_value_each(config: &Config) -> Result<(), Fault> {
+    let tables = [
+        ("environment", config.environment.keys().collect::<Vec<_>>()),
+        ("secret-environment", config.secret_environment.keys().collect()),
+        ("secret-files", config.secret_files.keys().collect()),
+    ];
+    let mut known = BTreeMap::new();
+    for (table, names) in tables {
+        for name in names {
+            if let Some(earlier) = known.insert(name, table) {
+                return Err(Fault::refused(format!("`{name}` is in both `{earlier}` and `{table}`: keep one")));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The label for people, and the line to run.
@@ -261,6 +287,14 @@ mod tests {
             (r#"{"command": []}"#, "empty"),
             (r#"{"command": ["a"], "decode": {"two": "failure"}}"#, "two"),
             (r#"{"command": ["a"], "decode": {"2": "failure"}, "warnings-on": [2]}"#, "warnings-on"),
+            (
+                r#"{"command": ["a"], "environment": {"K": "v"}, "secret-files": {"K": "key"}}"#,
+                "`environment` and `secret-files`",
+            ),
+            (
+                r#"{"command": ["a"], "secret-environment": {"K": "a"}, "secret-files": {"K": "b"}}"#,
+                "`secret-environment` and",
+            ),
         ] {
             match shell(config) {
                 Err(Fault::Refused(reason)) => assert!(reason.contains(word), "{config}: {reason}"),

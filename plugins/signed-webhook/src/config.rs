@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use stampmill_sdk::config::Duration;
+use stampmill_sdk::config::{Duration, SecretName};
 use std::collections::BTreeMap;
 
 /// Where to post signed events.
@@ -13,7 +13,7 @@ pub struct Config {
     #[schemars(regex(pattern = "^https?://"))]
     pub url: String,
     /// The name of the secret to sign with.
-    pub secret: String,
+    pub secret: SecretName,
     /// The header with the signature.
     #[serde(default = "default_header")]
     pub signature_header: String,

@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use stampmill_sdk::config::Duration;
+use stampmill_sdk::config::{CredentialName, Duration};
 use std::collections::BTreeMap;
 
 /// Where to post events.
@@ -13,7 +13,7 @@ pub struct Config {
     #[schemars(regex(pattern = "^https?://"))]
     pub url: String,
     /// The secret that the host attaches as `Authorization: Bearer …`. This plugin does not see it.
-    pub credential: Option<String>,
+    pub credential: Option<CredentialName>,
     /// More headers. They are no place for secrets.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,

@@ -2,7 +2,8 @@
 //!
 //! The body is what `stampmill_sdk::event` describes: `{"id", "attempt", "event", "build" or "buildset"}`. The same event has the same id
 //! however often it is delivered, also in the header `X-Stampmill-Delivery`; a receiver that keeps ids sees each once. It signs nothing:
-//! `signed-webhook` does, and needs a secret for it. Needs `grant = { http = ["https://chat.example"] }`.
+//! `signed-webhook` does, and needs a secret for it. Needs `grant = { http = ["https://chat.example"] }`, and
+//! `credential = { chat-token = ["https://chat.example"] }` in it for a bearer token.
 //!
 //! A status of 2xx is a delivery. 408, 425, 429 and 5xx are tried again, after `Retry-After` if the answer has it; others are not.
 

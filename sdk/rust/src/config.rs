@@ -1,9 +1,11 @@
 //! Types for configurations: each reads one way of writing, and says so in the schema.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{Deserialize, Deserializer, Error};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error};
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Deref;
 use std::str::FromStr;
 
 /// A span of time, written as `"30s"`, `"1m30s"`, `"500ms"`, `"2h"` or `"7d"`.
@@ -13,6 +15,18 @@ pub struct Duration(std::time::Duration);
 /// A number of bytes, written as `"64KiB"`, `"10MiB"`, `"1GB"` or `"512B"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(u64);
+
+/// The name of a secret that the plugin or its programs see. The host refuses a configuration that names one which `grant.secret` does not
+/// have; a plugin whose secrets are all written with this type may be used without any.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct SecretName(String);
+
+/// The name of a secret that the host attaches to a request and the plugin never sees ([`crate::http::Request::credential`]). The host refuses
+/// a configuration that names one which neither `grant.credential` nor `grant.secret` has.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct CredentialName(String);
 
 /// Text that is not a duration or size; the message says what is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,6 +135,45 @@ impl fmt::Display for NotThis {
 
 impl std::error::Error for NotThis {}
 
+/// A name is a text, and its schema says whose.
+macro_rules! name {
+    ($name:ident, $word:literal) => {
+        impl Deref for $name {
+            type Target = str;
+            fn deref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(name: &str) -> $name {
+                $name(name.to_owned())
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> String {
+                name.0
+            }
+        }
+
+        impl JsonSchema for $name {
+            fn inline_schema() -> bool {
+                true
+            }
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string", "x-stampmill-names": $word })
+            }
+        }
+    };
+}
+
+name!(SecretName, "secret");
+name!(CredentialName, "credential");
+
 impl<'de> Deserialize<'de> for Duration {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
         String::deserialize(from)?.parse().map_err(D::Error::custom)
@@ -203,6 +256,23 @@ mod tests {
         for wrong in ["64", "KiB", "64kib", "1GiB2", "18446744073709551615KiB"] {
             assert!(wrong.parse::<Size>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_schema_says_which_texts_name_secrets_also_where_there_may_be_none() {
+        #[derive(JsonSchema)]
+        #[expect(dead_code, reason = "only its schema is looked at")]
+        struct Config {
+            key: Option<SecretName>,
+            environment: std::collections::BTreeMap<String, SecretName>,
+            token: CredentialName,
+        }
+        let schema = schemars::schema_for!(Config).to_value();
+        let names = |pointer: &str| schema.pointer(pointer).map(|schema| schema["x-stampmill-names"].clone());
+        assert_eq!(names("/properties/key"), Some("secret".into()));
+        assert_eq!(names("/properties/environment/additionalProperties"), Some("secret".into()));
+        assert_eq!(names("/properties/token"), Some("credential".into()));
+        assert_eq!(schema["properties"]["key"]["type"], serde_json::json!(["string", "null"]));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! command: they are in no file.
 
 use crate::command::CommandLine;
+use crate::config::SecretName;
 use crate::{Fault, schemars};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -24,7 +25,7 @@ pub struct Credential {
     /// The user's name; forges that take tokens say which to use, often `x-access-token` or `oauth2`.
     pub user: String,
     /// The name of the secret with the password or token.
-    pub secret: String,
+    pub secret: SecretName,
 }
 
 const SCHEMES: [&str; 5] = ["https", "http", "ssh", "git", "file"];
@@ -212,7 +213,7 @@ impl Git {
         line.arg("-c")
             .arg(format!("credential.{origin}.helper={HELPER}"))
             .environment("STAMPMILL_GIT_USER", &credential.user)
-            .secret_environment("STAMPMILL_GIT_PASSWORD", &credential.secret)
+            .secret_environment("STAMPMILL_GIT_PASSWORD", &*credential.secret)
     }
 }
 
@@ -356,7 +357,7 @@ mod tests {
 
     #[test]
     fn a_credential_is_in_the_environment_of_remote_commands_alone_and_bound_to_the_origin() {
-        let credential = Credential { user: "bot".to_owned(), secret: "forge-token".to_owned() };
+        let credential = Credential { user: "bot".to_owned(), secret: "forge-token".into() };
         let git =
             Git::new(Repository::parse("https://git.example:8443/app.git").expect("an address"), Some(credential));
         let shown = format!("{:?}", git.local_command());

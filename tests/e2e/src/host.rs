@@ -1,5 +1,6 @@
 //! A running host, started as an operator starts it.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::sync::OnceLock;
@@ -12,14 +13,24 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
+use crate::command::{self, Said};
+use crate::compiled;
+use crate::place::kill_all_in;
+
 /// How long anything may take before a test gives up; on a loaded machine the first use of a plugin compiles it for seconds.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The binary, built by the same cargo that runs the test.
+/// What hosts and workers of a directory say goes here.
+const LOG: &str = "host.log";
+
+/// The binary, built by the same cargo that runs the test; or the one that `STAMPMILL_E2E_BINARY` names, such as a release that was installed.
 #[must_use]
 pub fn stampmill() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
+        if let Some(binary) = std::env::var_os("STAMPMILL_E2E_BINARY") {
+            return PathBuf::from(binary);
+        }
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let built = std::process::Command::new(cargo)
@@ -47,6 +58,21 @@ pub struct Host {
     pub place: PathBuf,
     child: Child,
     client: reqwest::Client,
+    /// Whether it was ended on purpose, so that its worker may be somebody else's by now.
+    ended: bool,
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        compiled::keep(&self.place.join("data"));
+        if !self.ended {
+            // The test is failing.
+            eprintln!("{}", self.log());
+            // It may have ended by itself. First the host, which would start its worker again.
+            let _ = self.child.start_kill();
+            kill_all_in(&self.place.join("data/worker"));
+        }
+    }
 }
 
 impl Host {
@@ -64,11 +90,22 @@ impl Host {
     /// # Errors
     /// When it does not come up.
     pub async fn start(place: &Path, command: &str) -> anyhow::Result<Self> {
+        Self::start_at(place, command, "127.0.0.1:0").await
+    }
+
+    /// Runs `stampmill COMMAND` with another address to listen on.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn start_at(place: &Path, command: &str, listen: &str) -> anyhow::Result<Self> {
+        compiled::give(&place.join("data"));
         let mut child = Command::new(stampmill())
-            .args([command, "--config", "stampmill.toml", "--data", "data", "--listen", "127.0.0.1:0"])
+            .args([command, "--config", "stampmill.toml", "--data", "data", "--listen", listen])
             .current_dir(place)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            // A file, because the worker goes on writing to it when the host is killed.
+            .stderr(File::options().create(true).append(true).open(place.join(LOG))?)
             .kill_on_drop(true)
             .spawn()?;
         let mut lines = BufReader::new(child.stdout.take().context("standard output is piped")?).lines();
@@ -81,11 +118,15 @@ impl Host {
             bail!("it ended before it listened")
         })
         .await
-        .context("it did not listen in time")??;
+        .context("it did not listen in time")
+        .flatten()
+        .inspect_err(|_| eprintln!("{}", std::fs::read_to_string(place.join(LOG)).unwrap_or_default()))?
+        // Where it listens on every address it is asked through one of them.
+        .replace("//0.0.0.0:", "//127.0.0.1:");
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         // Another test may have done it.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        Ok(Self { url, place: place.to_path_buf(), child, client: reqwest::Client::new() })
+        Ok(Self { url, place: place.to_path_buf(), child, client: reqwest::Client::new(), ended: false })
     }
 
     /// What the API answers, when it is fine.
@@ -110,6 +151,12 @@ impl Host {
     #[must_use]
     pub fn client(&self) -> &reqwest::Client {
         &self.client
+    }
+
+    /// What it and its worker have said so far, as its operator reads it.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.place.join(LOG)).unwrap_or_default()
     }
 
     /// Asks until the answer is there.
@@ -159,6 +206,26 @@ impl Host {
         run(&self.place, arguments).await
     }
 
+    /// As [`Self::cli`], with what was said as text.
+    ///
+    /// # Errors
+    /// When it can't be started or takes too long.
+    pub async fn typed(&self, arguments: &[&str]) -> anyhow::Result<Said> {
+        command::typed(&self.place, arguments).await
+    }
+
+    /// Makes a token as the administrator does; answers its secret.
+    ///
+    /// # Errors
+    /// When it is not made.
+    pub async fn token(&self, name: &str, role: &str) -> anyhow::Result<String> {
+        let said = self.typed(&["token", "create", name, "--role", role]).await?;
+        if said.code != 0 {
+            bail!("no token: {said:?}");
+        }
+        Ok(said.line().to_owned())
+    }
+
     /// Waits until the poller knows where the branches are: what is pushed from now on is built.
     ///
     /// # Errors
@@ -172,13 +239,15 @@ impl Host {
         .await
     }
 
-    /// Ends it with a signal and waits until it has.
+    /// Ends it with a signal and waits until it has. A worker that outlives it is left for the next host of this directory, and killed with
+    /// the [`crate::Place`].
     ///
     /// # Errors
     /// When it does not end.
     pub async fn end(mut self, signal: Signal) -> anyhow::Result<std::process::ExitStatus> {
         let id = self.child.id().context("it has ended already")?;
         kill(Pid::from_raw(i32::try_from(id)?), signal)?;
+        self.ended = true;
         Ok(tokio::time::timeout(PATIENCE, self.child.wait()).await.context("it does not end")??)
     }
 }

@@ -2,12 +2,19 @@
 //! reads what a program reads.
 
 pub mod browser;
+pub mod command;
+pub mod compiled;
 pub mod host;
 pub mod listener;
+pub mod place;
 pub mod repository;
+pub mod wire;
 
+pub use browser::{Browser, Tab};
+pub use command::Said;
 pub use host::{Host, stampmill};
 pub use listener::Listener;
+pub use place::Place;
 pub use repository::Repository;
 
 /// A configuration in which a push to `main` of one repository is built: every kind of plugin takes part.

@@ -1,7 +1,8 @@
 //! A bare repository and a working copy to push from.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
 
@@ -18,11 +19,26 @@ impl Repository {
     /// # Errors
     /// When git fails.
     pub fn make(place: &Path) -> anyhow::Result<Self> {
-        let repository = Self { bare: place.join("app.git"), work: place.join("app") };
-        git(place, &["init", "--quiet", "--bare", "--initial-branch=main", "app.git"])?;
-        git(place, &["clone", "--quiet", "app.git", "app"])?;
+        Self::named(place, "app")
+    }
+
+    /// As [`Self::make`], with another name than `app`.
+    ///
+    /// # Errors
+    /// When git fails.
+    pub fn named(place: &Path, name: &str) -> anyhow::Result<Self> {
+        let bare = format!("{name}.git");
+        let repository = Self { bare: place.join(&bare), work: place.join(name) };
+        git(place, &["init", "--quiet", "--bare", "--initial-branch=main", &bare])?;
+        git(place, &["clone", "--quiet", &bare, name])?;
         repository.commit("Begin", &[("README", "an application\n")], "Ann <ann@example.org>")?;
         Ok(repository)
+    }
+
+    /// The working copy.
+    #[must_use]
+    pub fn work(&self) -> &Path {
+        &self.work
     }
 
     /// Commits these files to `main` and pushes; answers the revision.
@@ -54,10 +70,46 @@ impl Repository {
             }
             std::fs::write(path, text)?;
         }
+        let revision = self.record(comment, author)?;
+        self.push(&format!("HEAD:refs/heads/{branch}"))?;
+        Ok(revision)
+    }
+
+    /// Commits what is in the working copy, on the branch that is checked out, and pushes nothing; answers the revision.
+    ///
+    /// # Errors
+    /// When git fails.
+    pub fn record(&self, comment: &str, author: &str) -> anyhow::Result<String> {
         git(&self.work, &["add", "--all"])?;
         git(&self.work, &["commit", "--quiet", "--allow-empty", "--author", author, "--message", comment])?;
-        git(&self.work, &["push", "--quiet", "--force", "origin", &format!("HEAD:{branch}")])?;
         git(&self.work, &["rev-parse", "HEAD"])
+    }
+
+    /// Pushes, also where that rewrites history.
+    ///
+    /// # Errors
+    /// When git fails.
+    pub fn push(&self, refspec: &str) -> anyhow::Result<()> {
+        git(&self.work, &["push", "--quiet", "--force", "origin", refspec]).map(drop)
+    }
+
+    /// Puts commits straight into the bare repository, as `git fast-import` reads them.
+    ///
+    /// # Errors
+    /// When git fails.
+    pub fn import(&self, stream: &[u8]) -> anyhow::Result<()> {
+        let mut child = Command::new("git")
+            .args(["fast-import", "--quiet", "--force"])
+            .current_dir(&self.bare)
+            .stdin(Stdio::piped())
+            .spawn()
+            .context("git can't be started")?;
+        child.stdin.take().context("standard input is piped")?.write_all(stream)?;
+        let status = child.wait()?;
+        if !status.success() {
+            bail!("git fast-import ended with {status}");
+        }
+        Ok(())
     }
 
     /// Runs git in the working copy.

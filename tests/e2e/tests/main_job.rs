@@ -2,7 +2,7 @@
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use stampmill_e2e::{Host, Listener, Repository, browser, main_job};
+use stampmill_e2e::{Browser, Host, Listener, Place, Repository, main_job};
 
 fn items(list: &Value) -> &Vec<Value> {
     list["items"].as_array().expect("a list has items")
@@ -10,7 +10,7 @@ fn items(list: &Value) -> &Vec<Value> {
 
 #[tokio::test]
 async fn a_pushed_commit_becomes_a_build_that_is_reported() -> anyhow::Result<()> {
-    let place = tempfile::tempdir()?;
+    let place = Place::new()?;
     let repository = Repository::make(place.path())?;
     let mut listener = Listener::start().await?;
     let config = main_job(&repository.bare, &listener.url, "echo the README says: $(cat README); printf 'no newline'");
@@ -62,9 +62,11 @@ async fn a_pushed_commit_becomes_a_build_that_is_reported() -> anyhow::Result<()
     let page = host.text(&format!("/changes/{}", change["id"])).await?;
     assert!(page.contains("&lt;b&gt;ü&lt;/b&gt;"), "what comes from a repository is escaped");
     assert!(!page.contains("<b>ü</b>"));
-    // The log's lines are put there by the page's script.
-    if let Some(seen) = browser::page(&format!("{}/builds/{}/steps/1/logs/stdio", host.url, build["id"])).await? {
-        assert!(seen.contains("the README says: an application, and more"), "{seen}");
+    if let Some(browser) = Browser::start().await? {
+        let tab = browser.visitor().await?;
+        // The log's lines are put there by the page's script.
+        tab.go(&format!("{}/builds/{}/steps/1/logs/stdio", host.url, build["id"])).await?;
+        tab.shows("the README says: an application, and more").await?;
     }
     assert!(host.end(Signal::SIGTERM).await?.success());
     Ok(())
@@ -72,7 +74,7 @@ async fn a_pushed_commit_becomes_a_build_that_is_reported() -> anyhow::Result<()
 
 #[tokio::test]
 async fn a_change_that_a_filter_finds_unimportant_starts_no_build() -> anyhow::Result<()> {
-    let place = tempfile::tempdir()?;
+    let place = Place::new()?;
     let repository = Repository::make(place.path())?;
     let listener = Listener::start().await?;
     let host = Host::up(place.path(), &main_job(&repository.bare, &listener.url, "true")).await?;
@@ -99,7 +101,7 @@ async fn a_change_that_a_filter_finds_unimportant_starts_no_build() -> anyhow::R
 
 #[tokio::test]
 async fn a_native_step_sees_nothing_of_the_machine_outside_its_sandbox() -> anyhow::Result<()> {
-    let place = tempfile::tempdir()?;
+    let place = Place::new()?;
     std::fs::write(place.path().join("canary"), "a secret of the machine")?;
     let repository = Repository::make(place.path())?;
     let listener = Listener::start().await?;
@@ -141,7 +143,7 @@ echo survived
 
 #[tokio::test]
 async fn a_host_that_is_killed_goes_on_where_it_was() -> anyhow::Result<()> {
-    let place = tempfile::tempdir()?;
+    let place = Place::new()?;
     let repository = Repository::make(place.path())?;
     let listener = Listener::start().await?;
     let script = "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do echo line $i; sleep 0.25; done";

@@ -32,7 +32,9 @@ struct Guest;
 impl configurable::Guest for Guest {
     fn configure(config: String) -> Result<(), Fault> {
         std::panic::set_hook(Box::new(|panic| log(Level::Error, &panic.to_string())));
-        SCRIPT.set(Script::new(&config));
+        let script = Script::new(&config);
+        misbehave(&script.words("configure"));
+        SCRIPT.set(script);
         Ok(())
     }
 }

@@ -250,6 +250,28 @@ async fn a6_09_a_patch_is_applied_and_one_that_does_not_fit_fails_with_its_text(
 }
 
 #[tokio::test]
+async fn a6_09_a_file_that_a_patch_adds_is_gone_in_the_next_build() {
+    let place = Place::new();
+    let repository = Repository::new(&place, "app");
+    repository.commit("one", &[("a", "1")]);
+    repository.push();
+    let diff = "diff --git a/new b/new\nnew file mode 100644\n--- /dev/null\n+++ b/new\n@@ -0,0 +1 @@\n+x\n";
+    let patched = || SourceStamp { patch: patch(diff, ""), ..on(&repository, Some("main"), None) };
+    for round in ["first", "second"] {
+        assert_eq!(
+            check_out(&place, json!({}), vec![patched()]).await,
+            Outcome::Success,
+            "{round}: {}",
+            place.log("stdio")
+        );
+        assert_eq!(read(&place, "new").as_deref(), Some("x\n"));
+    }
+    let stamps = vec![on(&repository, Some("main"), None)];
+    assert_eq!(check_out(&place, json!({}), stamps).await, Outcome::Success);
+    assert_eq!(read(&place, "new"), None);
+}
+
+#[tokio::test]
 async fn attack_13_a_patch_does_not_leave_the_checkout() {
     let place = Place::new();
     let repository = Repository::new(&place, "app");

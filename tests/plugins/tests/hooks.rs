@@ -98,3 +98,27 @@ async fn taking_unsigned_deliveries_has_to_be_said() {
         assert!(error.contains("insecure"), "{error}");
     }
 }
+
+#[tokio::test]
+async fn without_a_grant_unsigned_deliveries_are_taken_and_signed_ones_can_not_be_checked() {
+    let place = Place::new();
+    place.set_secret("key", KEY);
+    let request = || HookRequest {
+        method: "POST".to_owned(),
+        path: "/hooks/x".to_owned(),
+        query: String::new(),
+        headers: Vec::new(),
+        body: br#"{"author": "x"}"#.to_vec(),
+    };
+    let open = json!({"insecure": true, "repositories": ["https://git.example/app.git"]});
+    let mut hook = place.start("hook", open, json!({})).await.unwrap_or_else(|error| panic!("{error}"));
+    let reply = hook.receive(request()).await.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!((reply.status, reply.changes.len()), (202, 1));
+    // The secret is there, and the use has no right to it.
+    let mut hook = place.start("hook", config(), json!({})).await.unwrap_or_else(|error| panic!("{error}"));
+    let refused = hook.receive(request()).await.expect_err("it is not granted").to_string();
+    assert!(
+        refused.contains("secret `key` is not granted; the grant `secret = [\"key\"]` would allow it"),
+        "{refused}"
+    );
+}

@@ -71,6 +71,36 @@ async fn a_secret_that_is_not_granted_is_refused_by_name() {
 }
 
 #[tokio::test]
+async fn a_secret_as_a_file_is_asked_for_by_name_and_refused_without_a_grant() {
+    let place = Place::new();
+    place.set_secret("token", "s3cret");
+    let config = json!({"command": ["cat"], "secret-files": {"KEY": "token"}});
+    for (grant, words, reaches_the_start) in [
+        (json!({"command": ["*"]}), "secret `token` is not granted", false),
+        (json!({"command": ["*"], "secret": ["other"]}), "secret `token` is not granted", false),
+        // Granted, it reaches those who start programs; here there is no sandbox.
+        (json!({"command": ["*"], "secret": ["token"]}), "only a sandbox can show a file", true),
+    ] {
+        let mut step = place.start("shell", config.clone(), grant.clone()).await.expect("the step starts");
+        let error = step.run().await.expect_err("there is no such file").to_string();
+        assert!(error.contains(words), "{grant}: {error}");
+        assert_eq!(!place.started().is_empty(), reaches_the_start, "{grant}");
+    }
+}
+
+#[tokio::test]
+async fn the_schema_names_the_secrets_of_a_command_and_the_plugin_can_read_none() {
+    let bytes = stampmill_bundle::plugin("shell").expect("it is bundled").bytes;
+    let inspection = stampmill_runtime::inspect(bytes).expect("a component");
+    for table in ["secret-environment", "secret-files"] {
+        let names =
+            &inspection.manifest.config_schema["properties"][table]["additionalProperties"]["x-stampmill-names"];
+        assert_eq!(names, "secret", "{table}");
+    }
+    assert!(!inspection.imports.iter().any(|import| import.contains("/secret")), "{:?}", inspection.imports);
+}
+
+#[tokio::test]
 async fn silence_and_length_have_limits_and_the_whole_tree_ends() {
     let place = Place::new();
     let began = Instant::now();

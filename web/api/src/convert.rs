@@ -341,6 +341,7 @@ fn grant(grant: &model::Grant) -> wire::Grant {
         write: grant.write.clone(),
         http: grant.http.clone(),
         secret: grant.secret.clone(),
+        credential: grant.credential.clone(),
     }
 }
 

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
 use futures_util::{Stream, StreamExt as _};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use stampmill_service::Event;
+use stampmill_service::{Event, Peer, Watching};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{OwnedSemaphorePermit, broadcast};
 
@@ -30,19 +32,20 @@ pub(crate) struct EventsQuery {
 pub(crate) async fn events(
     State(door): State<Door>,
     Who(who): Who,
+    Extension(peer): Extension<Peer>,
     Asked(query): Asked<EventsQuery>,
+    headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<SseEvent, axum::Error>>>, ApiError> {
     let permit = Permit::take(&door)?;
-    let receiver = door.service.subscribe(&who)?;
-    Ok(sse(futures_util::stream::unfold((receiver, query), next_event), permit))
+    let Watching { events, over } = door.service.watch(&who, peer, headers)?;
+    Ok(sse(futures_util::stream::unfold((events, query), next_event), over, permit))
 }
 
-type Watching = (broadcast::Receiver<Arc<Event>>, EventsQuery);
+type Listening = (broadcast::Receiver<Arc<Event>>, EventsQuery);
 
-async fn next_event((mut receiver, query): Watching) -> Option<(Result<SseEvent, axum::Error>, Watching)> {
+async fn next_event((mut receiver, query): Listening) -> Option<(Result<SseEvent, axum::Error>, Listening)> {
     loop {
         let (name, data) = match receiver.recv().await {
-            Ok(event) if *event == Event::Closing => return None,
             Ok(event) if query.wants(&event) => told(&event),
             Ok(_) => continue,
             Err(RecvError::Lagged(missed)) => ("lagged", json!({ "missed": missed })),
@@ -63,7 +66,7 @@ impl EventsQuery {
             Event::BuildChanged { id, builder, .. } => of_build(id.0) || of_builder(builder.as_str()),
             Event::RequestChanged { builder, .. } => of_builder(builder.as_str()),
             Event::LogGrew { build, .. } => of_build(build.0),
-            Event::ConfigReloaded | Event::Closing => true,
+            Event::ConfigReloaded => true,
             Event::ChangeChanged { .. }
             | Event::BuildsetChanged { .. }
             | Event::WorkerChanged { .. }
@@ -86,7 +89,6 @@ fn told(event: &Event) -> (&'static str, Value) {
         Event::WorkerChanged { worker } => ("worker", json!({ "name": worker })),
         Event::ChangeSourceChanged { name } => ("change-source", json!({ "name": name })),
         Event::ConfigReloaded => ("config", json!({})),
-        Event::Closing => ("closing", json!({})),
     }
 }
 
@@ -108,12 +110,14 @@ impl Permit {
     }
 }
 
-/// A stream that says it is alive, ends after its lifetime, and holds its permit until then.
-pub(crate) fn sse<S>(stream: S, permit: Permit) -> Sse<impl Stream<Item = Result<SseEvent, axum::Error>>>
+/// A stream that says it is alive, ends when it is over or after its lifetime, however much there is left to tell, and holds its permit until
+/// then.
+pub(crate) fn sse<S, O>(stream: S, over: O, permit: Permit) -> Sse<impl Stream<Item = Result<SseEvent, axum::Error>>>
 where
     S: Stream<Item = Result<SseEvent, axum::Error>> + Send + 'static,
+    O: Future<Output = ()> + Send + 'static,
 {
-    let lifetime = Box::pin(tokio::time::sleep(STREAM_LIFETIME));
+    let lifetime = Box::pin(tokio::time::timeout(STREAM_LIFETIME, over));
     let hello = futures_util::stream::once(async { Ok(SseEvent::default().event("hello").data("{}")) });
     let held = hello.chain(stream).take_until(lifetime).map(move |event| {
         let _until_the_end = &permit;

@@ -79,15 +79,17 @@ pub(crate) async fn reload(
 }
 
 pub(crate) async fn whoami(State(door): State<Door>, Who(who): Who) -> Json<wire::Whoami> {
+    let catalogue = door.service.catalogue();
     Json(wire::Whoami {
         name: who.name().to_owned(),
         role: who.role().map(|role| role.to_string()),
-        version: door.service.catalogue().version.clone(),
+        title: catalogue.title.clone(),
+        version: catalogue.version.clone(),
     })
 }
 
 pub(crate) async fn users(State(door): State<Door>, Who(who): Who) -> Answer<wire::List<wire::User>> {
-    let users = door.service.manage(&who, Action::ManageUsers, |accounts| accounts.users()).await?;
+    let users = door.service.accounts(&who, Action::ManageUsers, |accounts| accounts.users()).await?;
     Ok(Json(convert::whole(users.into_iter().map(convert::user))))
 }
 
@@ -100,7 +102,7 @@ pub(crate) async fn add_user(
     let password = new_password(body.password)?;
     let user = door
         .service
-        .manage(&who, Action::ManageUsers, move |accounts| accounts.add_user(&body.name, &password, role))
+        .accounts(&who, Action::ManageUsers, move |accounts| accounts.add_user(&body.name, &password, role))
         .await?;
     Ok((StatusCode::CREATED, Json(convert::user(user))))
 }
@@ -120,7 +122,7 @@ pub(crate) async fn change_user(
         ));
     }
     door.service
-        .manage(&who, Action::ManageUsers, move |accounts| {
+        .accounts(&who, Action::ManageUsers, move |accounts| {
             if let Some(role) = role {
                 accounts.set_role(&name, role)?;
             }
@@ -134,12 +136,12 @@ pub(crate) async fn change_user(
 }
 
 pub(crate) async fn delete_user(State(door): State<Door>, Who(who): Who, At(name): At<String>) -> Answer<wire::Done> {
-    door.service.manage(&who, Action::ManageUsers, move |accounts| accounts.delete_user(&name)).await?;
+    door.service.accounts(&who, Action::ManageUsers, move |accounts| accounts.delete_user(&name)).await?;
     Ok(Json(wire::Done { done: true }))
 }
 
 pub(crate) async fn tokens(State(door): State<Door>, Who(who): Who) -> Answer<wire::List<wire::Token>> {
-    let tokens = door.service.manage(&who, Action::ManageTokens, |accounts| accounts.tokens()).await?;
+    let tokens = door.service.accounts(&who, Action::ManageTokens, |accounts| accounts.tokens()).await?;
     Ok(Json(convert::whole(tokens.into_iter().map(convert::token))))
 }
 
@@ -152,7 +154,7 @@ pub(crate) async fn add_token(
     let lifetime = body.days.map(|days| Duration::from_secs(u64::from(days) * 24 * 3600));
     let (token, secret) = door
         .service
-        .manage(&who, Action::ManageTokens, move |accounts| {
+        .accounts(&who, Action::ManageTokens, move |accounts| {
             accounts.add_token(&body.name, body.user.as_deref().unwrap_or(&body.name), role, lifetime)
         })
         .await?;
@@ -172,7 +174,7 @@ pub(crate) async fn add_worker_token(
 }
 
 pub(crate) async fn revoke_token(State(door): State<Door>, Who(who): Who, At(id): At<String>) -> Answer<wire::Done> {
-    door.service.manage(&who, Action::ManageTokens, move |accounts| accounts.revoke_token(&id)).await?;
+    door.service.accounts(&who, Action::ManageTokens, move |accounts| accounts.revoke_token(&id)).await?;
     Ok(Json(wire::Done { done: true }))
 }
 

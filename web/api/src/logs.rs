@@ -1,5 +1,6 @@
 //! Logs: by range of lines, by tail, whole, and as they grow. Lines are counted from 1, as on the pages.
 
+use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -10,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stampmill_model::BuildId;
 use stampmill_service::limits::LOG_LINES_MAX;
-use stampmill_service::{Event, Identity, Lines, LogInfo, RawLog, ServiceError};
+use stampmill_service::{Event, Identity, Lines, LogInfo, Peer, RawLog, ServiceError, Watching};
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use crate::Door;
@@ -154,6 +155,7 @@ fn log_headers(info: &LogInfo) -> HeaderMap {
 pub(crate) async fn follow(
     State(door): State<Door>,
     Who(who): Who,
+    Extension(peer): Extension<Peer>,
     At((build, step, log)): At<(u64, u32, String)>,
     Asked(query): Asked<FollowQuery>,
     headers: HeaderMap,
@@ -166,10 +168,10 @@ pub(crate) async fn follow(
         return Err(ApiError::new(StatusCode::BAD_REQUEST, "bad-query", "`from` is 0; lines are counted from 1"));
     }
     let at = LogAt { build: BuildId(build), step, log };
-    let events = door.service.subscribe(&who)?;
+    let Watching { events, over } = door.service.watch(&who, peer, headers)?;
     let follower = Follower { door, who, at, next: first - 1, events, ended: false };
     follower.look().await?;
-    Ok(sse(futures_util::stream::unfold(follower, Follower::step), permit))
+    Ok(sse(futures_util::stream::unfold(follower, Follower::step), over, permit))
 }
 
 /// Somebody who follows a log.
@@ -225,12 +227,11 @@ impl Follower {
         Ok((whole_lines(&lines.bytes, complete || lines.cut), complete))
     }
 
-    /// Waits until the log may have grown; `None` when the host ends.
+    /// Waits until the log may have grown; `None` when there is nobody left who could say so.
     async fn wait(&mut self) -> Option<()> {
         let wake = async {
             loop {
                 match self.events.recv().await {
-                    Ok(event) if *event == Event::Closing => return None,
                     Ok(event) if concerns(&event, &self.at) => return Some(()),
                     Ok(_) => {}
                     Err(RecvError::Lagged(_)) => return Some(()),
@@ -251,8 +252,7 @@ fn concerns(event: &Event, at: &LogAt) -> bool {
         | Event::RequestChanged { .. }
         | Event::WorkerChanged { .. }
         | Event::ChangeSourceChanged { .. }
-        | Event::ConfigReloaded
-        | Event::Closing => false,
+        | Event::ConfigReloaded => false,
     }
 }
 

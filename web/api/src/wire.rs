@@ -366,6 +366,8 @@ pub(crate) struct Grant {
     pub write: Vec<String>,
     pub http: Vec<String>,
     pub secret: Vec<String>,
+    /// Secrets that the host attaches to its requests, each with the origins that get to see it.
+    pub credential: BTreeMap<String, Vec<String>>,
 }
 
 /// A notice that was given up.
@@ -415,6 +417,8 @@ pub(crate) struct NewToken {
 pub(crate) struct Whoami {
     pub name: String,
     pub role: Option<String>,
+    /// What the operator calls the host.
+    pub title: String,
     /// Version of the host.
     pub version: String,
 }

@@ -5,6 +5,7 @@ use stampmill_service::accounts::wall_now;
 use stampmill_service::{Action, Identity};
 
 use crate::assets;
+use crate::limits::TITLE_CHARS;
 use crate::{Ui, words};
 
 /// A page.
@@ -30,6 +31,8 @@ const MENU: [(&str, &str); 5] = [
 impl Page<'_> {
     /// The page for this visitor.
     pub(crate) fn draw(self, ui: &Ui, who: &Identity) -> Markup {
+        let catalogue = ui.service.catalogue();
+        let title = words::shortened(&catalogue.title, TITLE_CHARS);
         html! {
             (DOCTYPE)
             html lang="en" {
@@ -37,7 +40,7 @@ impl Page<'_> {
                     meta charset="utf-8";
                     meta name="viewport" content="width=device-width, initial-scale=1";
                     meta name="color-scheme" content="light dark";
-                    title { (self.title) " · Stampmill" }
+                    title { (self.title) " · " (title) }
                     link rel="icon" href=(assets::icon()) type="image/svg+xml";
                     link rel="stylesheet" href=(assets::style());
                     script defer src=(assets::script()) {}
@@ -45,19 +48,19 @@ impl Page<'_> {
                 body {
                     a.skip href="#main" { "Skip to content" }
                     header.bar {
-                        a.brand href="/" { img src=(assets::icon()) alt="" width="22" height="22"; "Stampmill" }
+                        a.brand href="/" { img src=(assets::icon()) alt="" width="22" height="22"; span { (title) } }
                         nav aria-label="Main" {
                             @for (address, name) in MENU {
                                 a href=(address) aria-current=[(address == self.active).then_some("page")] { (name) }
                             }
                         }
                         span.grow {}
-                        span #live-state .live role="status" hidden { "live" }
+                        span #live-state.lamp role="status" hidden {}
                         (visitor(who))
                     }
                     main #main data-events=[self.events] data-now=(wall_now().0) { (self.body) }
                     footer {
-                        @if who.may(Action::Read) { a href="/about" { "Stampmill " (ui.service.catalogue().version) } } @else { "Stampmill" }
+                        @if who.may(Action::Read) { a href="/about" { "Stampmill " (catalogue.version) } } @else { "Stampmill" }
                         " · " a href="/api/v1/openapi.json" { "API" }
                     }
                 }

@@ -16,6 +16,10 @@ pub(crate) const LINE_CHARS_MAX: usize = 2_000;
 pub(crate) const FILES_SHOWN: usize = 200;
 /// Letters of a revision that are enough to know it by.
 pub(crate) const REVISION_CHARS: usize = 10;
+/// Properties that are shown unfolded: every build has a dozen by itself, a person's own are a few more.
+pub(crate) const PROPERTIES_OPEN: usize = 24;
+/// Letters of the host's title on a page; the bar holds no more.
+pub(crate) const TITLE_CHARS: usize = 80;
 /// Letters of a comment's first line in a table.
 pub(crate) const LINE_CHARS: usize = 100;
 /// Rows of a page of builds or changes.

@@ -162,6 +162,18 @@ pub(crate) fn shortened(text: &str, most: usize) -> String {
     if letters.next().is_some() { format!("{start}…") } else { start }
 }
 
+/// A sentence in which names stand between backticks.
+pub(crate) fn sentence(text: &str) -> Markup {
+    let parts: Vec<&str> = text.split('`').collect();
+    html! {
+        @if parts.len().is_multiple_of(2) { (text) } @else {
+            @for (position, part) in parts.into_iter().enumerate() {
+                @if position % 2 == 0 { (part) } @else { code { (part) } }
+            }
+        }
+    }
+}
+
 /// The first line of a text, cut to what fits in a table.
 pub(crate) fn first_line(text: &str) -> String {
     shortened(text.lines().next().unwrap_or_default(), LINE_CHARS)
@@ -220,7 +232,14 @@ pub(crate) fn plain(line: &str) -> String {
                 }
             }
             '\u{1b}' => {
-                letters.next();
+                // A string, such as a title or a link, goes on to its end (ECMA-48 §8.3.89, and BEL as terminals have it).
+                if matches!(letters.next(), Some(']' | 'P' | 'X' | '^' | '_')) {
+                    while let Some(letter) = letters.next_if(|letter| *letter != '\u{1b}') {
+                        if letter == '\u{7}' {
+                            break;
+                        }
+                    }
+                }
             }
             '\t' => shown.push('\t'),
             letter if letter.is_control() => {}
@@ -241,6 +260,13 @@ mod tests {
     }
 
     #[test]
+    fn names_between_backticks_are_set_apart() {
+        assert_eq!(sentence("scheduler `a<b`").into_string(), "scheduler <code>a&lt;b</code>");
+        assert_eq!(sentence("an odd ` one").into_string(), "an odd ` one");
+        assert_eq!(sentence("").into_string(), "");
+    }
+
+    #[test]
     fn only_addresses_of_the_web_become_links() {
         for bad in ["javascript:alert(1)", "JaVaScRiPt:x", "data:text/html,x", "/local", "ftp://x", "https:/x", "é"] {
             assert!(!outside_link(bad, "t").into_string().contains("href"), "{bad}");
@@ -254,6 +280,8 @@ mod tests {
         assert_eq!(plain("10%\r50%\r100%"), "100%");
         assert_eq!(plain("a\u{8}\u{7}b\tc"), "ab\tc");
         assert_eq!(plain("\u{1b}[31"), "");
+        assert_eq!(plain("\u{1b}]0;owned\u{7}a \u{1b}]8;;x:y\u{1b}\\link\u{1b}]8;;\u{1b}\\ b"), "a link b");
+        assert_eq!(plain("\u{1b}]never ended"), "");
     }
 
     #[test]

@@ -45,7 +45,7 @@
   // ---- text of logs: colours of a terminal (SGR of ECMA-48) become classes, every other order is left out
 
   const LINE_MOST = 20000;
-  const ORDERS = /\x1b\[([0-9;:]*)m|\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b.?|[\x00-\x08\x0b-\x1f\x7f]/g;
+  const ORDERS = /\x1b\[([0-9;:]*)m|\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b.?|[\x00-\x08\x0b-\x1f\x7f]/g;
   const shade = (style, codes) => {
     const numbers = codes === "" ? [0] : codes.split(/[;:]/).map(Number);
     for (let i = 0; i < numbers.length; i++) {
@@ -92,21 +92,63 @@
     return out;
   };
 
+  // ---- the lamp that says whether the page is live, and what stands in its place once one has to log in again
+
+  const lamp = document.getElementById("live-state");
+  let gone = false;
+  const light = (word) => {
+    if (gone) return;
+    lamp.hidden = !word;
+    lamp.className = `lamp ${word}`;
+    put(lamp, word);
+  };
+  const turnedAway = (answer) => answer.status === 401 || (answer.redirected && new URL(answer.url).pathname === "/login");
+  // Nothing is asked any more: each answer would be the same.
+  const leave = () => {
+    if (gone) return;
+    light("ended");
+    gone = true;
+    for (const stream of [...streams]) stream.end();
+    const link = document.createElement("a");
+    link.href = `/login?next=${encodeURIComponent(location.pathname + location.search)}`;
+    link.textContent = "log in again";
+    lamp.replaceChildren(link);
+  };
+
   // ---- streams: closed while the page is not looked at, as a browser has only six connections to a host
 
+  const AGAIN = 1000, AGAIN_MOST = 30000;
   const streams = new Set();
   class Stream {
     constructor(address, listeners) {
-      Object.assign(this, { address, listeners, source: null });
+      Object.assign(this, { address, listeners, source: null, again: AGAIN });
       streams.add(this);
       if (!document.hidden) this.open();
     }
     open() {
-      if (this.source) return;
-      this.source = new EventSource(typeof this.address === "function" ? this.address() : this.address);
-      for (const [name, listener] of Object.entries(this.listeners)) this.source.addEventListener(name, listener);
+      if (this.source || gone) return;
+      clearTimeout(this.timer);
+      const source = (this.source = new EventSource(typeof this.address === "function" ? this.address() : this.address));
+      for (const [name, listener] of Object.entries(this.listeners)) source.addEventListener(name, listener);
+      source.addEventListener("open", () => { this.again = AGAIN; });
+      source.addEventListener("error", () => {
+        // A browser asks again by itself, unless it got an answer that is no stream: a proxy gives one while the host is away.
+        if (source.readyState !== EventSource.CLOSED || source !== this.source) return;
+        this.rest();
+        this.refused();
+      });
+    }
+    /** A stream does not say why it was refused; the page does. */
+    async refused() {
+      const page = await fetch(location.pathname + location.search, { method: "HEAD", credentials: "same-origin" }).catch(() => null);
+      if (page && turnedAway(page)) leave();
+      if (this.source || !streams.has(this)) return;
+      clearTimeout(this.timer);
+      this.timer = setTimeout(() => { if (!document.hidden && streams.has(this)) this.open(); }, this.again);
+      this.again = Math.min(2 * this.again, AGAIN_MOST);
     }
     rest() {
+      clearTimeout(this.timer);
       if (this.source) this.source.close();
       this.source = null;
     }
@@ -125,64 +167,82 @@
 
   // ---- parts that are read anew
 
-  const lamp = document.getElementById("live-state");
-  const opened = new Map();
-  document.addEventListener("toggle", (event) => {
-    const key = event.target.dataset && event.target.dataset.remember;
-    if (key) opened.set(key, event.target.open);
-  }, true);
-
-  const atEnd = (box) => box.scrollTop + box.clientHeight >= box.scrollHeight - 30;
-  const settle = (region, fresh) => {
-    const focus = document.activeElement && region.contains(document.activeElement) ? document.activeElement.id : "";
-    const ends = [];
-    for (const kept of region.querySelectorAll("[data-keep]")) {
-      const other = [...fresh.querySelectorAll("[data-keep]")].find((candidate) => candidate.id === kept.id);
-      if (!other) continue;
-      // An element that is moved forgets how far it was scrolled.
-      ends.push([kept, atEnd(kept) ? Infinity : kept.scrollTop]);
-      other.replaceWith(kept);
-    }
-    region.replaceChildren(...fresh.childNodes);
-    for (const [kept, top] of ends) kept.scrollTop = Math.min(top, kept.scrollHeight);
-    for (const details of region.querySelectorAll("details[data-remember]")) {
-      if (opened.has(details.dataset.remember)) details.open = opened.get(details.dataset.remember);
-    }
-    if (focus) document.getElementById(focus)?.focus({ preventScroll: true });
+  // What is the same stays the same element, so that focus, marked text, scrolling and what was unfolded stay too.
+  const known = (node) => {
+    if (node.nodeType !== Node.ELEMENT_NODE) return node.nodeName;
+    const row = /^(TR|LI|ARTICLE)$/.test(node.nodeName) ? node.querySelector("a[href]") : node;
+    return `${node.nodeName} ${node.id || row?.getAttribute("href") || node.getAttribute("action") || ""}`;
   };
+  const renew = (old, fresh) => {
+    if (old.nodeType !== Node.ELEMENT_NODE) {
+      if (old.nodeValue !== fresh.nodeValue) old.nodeValue = fresh.nodeValue;
+      return;
+    }
+    if (old.hasAttribute("data-keep") && fresh.hasAttribute("data-keep")) return;
+    const ours = (name) => name === "open" && old.nodeName === "DETAILS";
+    for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name) && !ours(name)) old.removeAttribute(name);
+    for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value && !ours(name)) old.setAttribute(name, value);
+    const wanted = [...fresh.childNodes], left = new Map();
+    for (const node of wanted) left.set(known(node), (left.get(known(node)) || 0) + 1);
+    let at = old.firstChild;
+    const drop = () => { const gone = at; at = at.nextSibling; gone.remove(); };
+    for (const node of wanted) {
+      const name = known(node);
+      while (at && known(at) !== name && !left.get(known(at))) drop();
+      left.set(name, left.get(name) - 1);
+      if (at && known(at) === name) {
+        renew(at, node);
+        at = at.nextSibling;
+      } else {
+        old.insertBefore(node, at);
+      }
+    }
+    while (at) drop();
+  };
+  const atEnd = (box) => box.scrollTop + box.clientHeight >= box.scrollHeight - 30;
   const readAnew = async () => {
     const answer = await fetch(location.pathname + location.search, { credentials: "same-origin" });
+    if (answer.status >= 500) throw new Error(answer.statusText);
+    if (turnedAway(answer)) leave();
     if (!answer.ok || answer.redirected) return;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     for (const region of document.querySelectorAll("[data-live]")) {
       const fresh = page.getElementById(region.id);
-      if (fresh) settle(region, document.importNode(fresh, true));
+      if (fresh) renew(region, fresh);
     }
     document.title = page.title;
     if (events && !page.getElementById("main")?.dataset.events) {
       events.end();
-      lamp.hidden = true;
+      light("");
     }
     tick();
     followTails();
   };
   let waiting = false, reading = false, last = 0;
   const refresh = () => {
-    if (waiting) return;
+    if (waiting || gone) return;
     waiting = true;
     setTimeout(async () => {
+      if (gone) return;
       if (reading) { waiting = false; setTimeout(refresh, 200); return; }
       waiting = false;
       reading = true;
       last = Date.now();
-      try { await readAnew(); } catch { /* the stream opens again and asks again */ } finally { reading = false; }
+      try {
+        await readAnew();
+      } catch {
+        // While nobody looks, nothing is asked; the stream that opens then asks.
+        if (!document.hidden) setTimeout(refresh, 3000);
+      } finally {
+        reading = false;
+      }
     }, Math.max(120, last + 500 - Date.now()));
   };
   let events = null;
   if (main.dataset.events) {
     const listeners = {
-      hello: () => { lamp.hidden = false; refresh(); },
-      error: () => { lamp.hidden = true; },
+      hello: () => { light("live"); refresh(); },
+      error: () => { light("reconnecting"); },
     };
     for (const kind of ["change", "buildset", "request", "build", "worker", "change-source", "config", "lagged"]) listeners[kind] = refresh;
     events = new Stream(main.dataset.events, listeners);
@@ -226,6 +286,7 @@
       this.total = Number(box.dataset.lines);
       this.ended = box.dataset.ended === "true";
       this.chunks = new Map();
+      this.drawn = new Map();
       this.top = 0;
       this.at = 0;
       this.following = !this.ended && !location.hash && !location.search;
@@ -237,9 +298,10 @@
       document.getElementById("log-pages").hidden = true;
       box.replaceChildren(this.spacer, this.rows);
       box.classList.add("view");
-      const probe = this.row(0, "x");
+      const probe = this.row(0);
       this.rows.append(probe);
       this.line = probe.getBoundingClientRect().height || 20;
+      probe.remove();
       this.listen();
       this.measure();
       const first = new URLSearchParams(location.search).get("first");
@@ -287,12 +349,14 @@
     }
 
     measure() {
-      this.visible = this.box.clientHeight / this.line;
-      this.topMost = Math.max(0, this.total - this.visible + 1);
       const height = (this.total + 1) * this.line;
       this.scaled = height > HEIGHT_MOST;
-      this.range = Math.max(1, Math.min(height, HEIGHT_MOST) - this.box.clientHeight);
+      // First, for a short log makes a low box.
       this.spacer.style.height = `${Math.min(height, HEIGHT_MOST)}px`;
+      this.box.style.setProperty("--gutter", `${Math.max(3, String(this.total).length) + 3}ch`);
+      this.visible = this.box.clientHeight / this.line;
+      this.topMost = Math.max(0, this.total - this.visible + 1);
+      this.range = Math.max(1, Math.min(height, HEIGHT_MOST) - this.box.clientHeight);
     }
 
     move(top) {
@@ -328,27 +392,46 @@
       return true;
     }
 
-    row(number, text) {
-      const row = document.createElement("div");
-      row.className = number + 1 === this.at ? "line at" : "line";
-      const link = document.createElement("a");
+    row(number) {
+      const row = document.createElement("div"), link = document.createElement("a");
+      row.className = "line";
       link.href = `#L${number + 1}`;
       link.textContent = String(number + 1);
-      row.append(link, text === undefined ? document.createElement("span") : drawn(text));
+      row.append(link, document.createElement("span"));
       return row;
     }
 
     draw() {
       const first = Math.max(0, Math.floor(this.top) - AROUND);
       const end = Math.min(this.total, Math.ceil(this.top + this.visible) + AROUND);
-      const rows = [], missing = new Set();
-      for (let number = first; number < end; number++) {
-        const chunk = this.chunks.get(Math.floor(number / CHUNK));
-        const text = chunk && chunk.lines[number % CHUNK];
-        if (text === undefined && !(chunk && chunk.stuck)) missing.add(Math.floor(number / CHUNK));
-        rows.push(this.row(number, text));
+      for (const [number, { row }] of this.drawn) {
+        if (number >= first && number < end) continue;
+        row.remove();
+        this.drawn.delete(number);
       }
-      this.rows.replaceChildren(...rows);
+      const missing = new Set();
+      let next = this.rows.firstChild;
+      for (let number = first; number < end; number++) {
+        let line = this.drawn.get(number);
+        if (line) {
+          next = line.row.nextSibling;
+        } else {
+          this.drawn.set(number, (line = { row: this.row(number), filled: false }));
+          this.rows.insertBefore(line.row, next);
+        }
+        const isAt = number + 1 === this.at;
+        line.row.classList.toggle("at", isAt);
+        // The field for a line's number is the keyboard's way to it; else a million links would stand before what follows.
+        line.row.firstChild.tabIndex = isAt ? 0 : -1;
+        if (line.filled) continue;
+        const chunk = this.chunks.get(Math.floor(number / CHUNK)), text = chunk?.lines[number % CHUNK];
+        if (text !== undefined) {
+          line.row.lastChild.replaceWith(drawn(text));
+          line.filled = true;
+        } else if (!chunk?.stuck) {
+          missing.add(Math.floor(number / CHUNK));
+        }
+      }
       this.rows.style.transform = `translateY(${this.box.scrollTop - (this.top - first) * this.line}px)`;
       this.wanted = [...missing];
       if (this.wanted.length && !this.fetching) this.pump();
@@ -357,7 +440,7 @@
     /** Fetches what is wanted, one piece at a time, the latest wish first. */
     async pump() {
       this.fetching = true;
-      while (this.wanted.length) {
+      while (this.wanted.length && !gone) {
         const index = this.wanted.shift();
         try {
           await this.load(index);
@@ -375,6 +458,7 @@
       while (start + lines.length < end) {
         const first = start + lines.length + 1;
         const answer = await fetch(`${this.source}?first=${first}&count=${end - first + 1}`, { credentials: "same-origin" });
+        if (turnedAway(answer)) leave();
         if (!answer.ok) throw new Error(answer.statusText);
         const got = (await answer.text()).split("\n");
         if (got[got.length - 1] === "") got.pop();

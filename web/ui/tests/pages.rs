@@ -1,6 +1,7 @@
 //! The pages as people meet them: through their router, with a store in a temporary directory, a host that remembers what it was asked, and
 //! texts as hostile as a repository can make them.
 
+#[expect(dead_code, reason = "the pages change nothing that is looked up in the store")]
 #[path = "../../../host/service/tests/fake/house.rs"]
 mod house;
 
@@ -78,6 +79,11 @@ async fn no_page_lets_a_repository_run_or_restyle_anything() {
                 && policy.contains("script-src 'self';")
                 && !policy.contains("unsafe"),
             "{policy}"
+        );
+        assert_eq!(
+            text.matches("Mill &amp; &lt;i&gt;Co").count(),
+            2,
+            "{page}: the host's title, in the tab and the bar"
         );
         assert!(text.len() < 30_000, "{page} has {} bytes", text.len());
     }
@@ -251,4 +257,45 @@ async fn what_is_not_there_says_so() {
         assert!(answer.text.contains("Nothing here"), "{path}");
         assert!(answer.headers.contains_key("content-security-policy"), "{path}");
     }
+}
+
+#[tokio::test]
+async fn the_workers_page_shows_how_well_each_fences_programs_in() {
+    let house = House::new(Access { reading_open: true, ..Access::default() });
+    let page = get(&house, "/workers", &[("host", "localhost")]).await.text;
+    let card = |name: &str| {
+        let from = page.split(&format!("id=\"worker-{name}\"")).nth(1).unwrap_or_else(|| panic!("no {name}: {page}"));
+        from.split("</article>").next().unwrap().to_owned()
+    };
+    let (whole, lacking, unknown) = (card("w1"), card("w2"), card("w3"));
+    assert!(whole.contains(">sandboxed<") && whole.contains("every required mechanism"), "{whole}");
+    assert!(whole.contains("landlock") && whole.contains("✓ yes") && !whole.contains("✗ no"), "{whole}");
+    assert!(!whole.contains("<details open"), "{whole}");
+    assert!(
+        lacking.contains(">degraded<") && lacking.contains("some mechanism of the sandbox is missing"),
+        "{lacking}"
+    );
+    assert!(lacking.contains("landlock") && lacking.contains("✗ no") && !lacking.contains("✓ yes"), "{lacking}");
+    assert!(lacking.contains("<details open"), "what is missing is shown at once: {lacking}");
+    assert!(!unknown.contains("tier") && !unknown.contains("landlock"), "nothing is made up: {unknown}");
+}
+
+#[tokio::test]
+async fn the_plugins_page_shows_kind_digest_and_what_is_asked_and_granted() {
+    let house = House::new(Access { reading_open: true, ..Access::default() });
+    let page = get(&house, "/plugins", &[("host", "localhost")]).await.text;
+    for shown in [
+        "<h2>shell</h2>",
+        ">step<",
+        &format!("title=\"SHA-256 {}\"", "0123456789abcdef".repeat(4)),
+        "stampmill:host/command@0.1.0",
+        "step compile of job c-project",
+    ] {
+        assert!(page.contains(shown), "{shown}: {page}");
+    }
+    let asks = page.split("Asks for").nth(1).unwrap().split("</p>").next().unwrap();
+    assert!(asks.contains(">command<"), "{asks}");
+    let granted = page.split("Granted").nth(1).unwrap().split("</table>").next().unwrap();
+    assert!(granted.contains("command: ") && granted.contains("<code>make</code>"), "{granted}");
+    assert!(!granted.contains("net: ") && !granted.contains("secret: "), "and nothing else: {granted}");
 }

@@ -100,7 +100,12 @@ fn refused(what: &str, name: &str, grant: &str) -> Fault {
     Fault::Refused(format!("{what} `{name}` is not granted; the grant `{grant}` would allow it"))
 }
 
-/// Scheme, host and port in the one spelling that comparisons use.
+/// Scheme, host and port in the one spelling that comparisons use; `None` for what is no origin of HTTP.
+pub fn canonical_origin(text: &str) -> Option<String> {
+    origin(text).ok()
+}
+
+/// As [`canonical_origin`], with what is wrong.
 fn origin(text: &str) -> Result<String, String> {
     let expected = "an origin such as `https://host` or `https://host:8443` is expected";
     let url = Url::parse(text).map_err(|error| format!("{error}; {expected}"))?;

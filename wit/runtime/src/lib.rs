@@ -41,11 +41,11 @@ mod instance;
 pub use config::ConfigProblem;
 pub use digest::{Digest, DigestError};
 pub use error::{Clock, PluginError, PluginErrorKind, Refusal};
-pub use grant::Grant;
+pub use grant::{Grant, canonical_origin};
 pub use inspect::{Inspection, LoadError, inspect};
 pub use instance::Instance;
 pub use limits::GuestLimits;
-pub use manifest::{Kind, MANIFEST_SECTION, Manifest, ManifestError, Permission, UnknownName};
+pub use manifest::{Kind, MANIFEST_SECTION, Manifest, ManifestError, NAMES_KEYWORD, Permission, UnknownName};
 pub use plugin::{Plugin, Use};
 pub use records::{
     BuildFacts, BuildsetFacts, Change, Fault, HookReply, HookRequest, Judgement, Occasion, Outcome, Patch, Polled,

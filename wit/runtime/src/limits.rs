@@ -15,6 +15,8 @@ pub const COMPILATIONS_AT_ONCE: usize = 1;
 
 /// Granularity of interruption: cheap enough to be always on, fine enough for limits in tenths of a second.
 pub const EPOCH: Duration = Duration::from_millis(10);
+/// The most memory that an instance can be given: all that a 32-bit memory has.
+pub const MEMORY_BYTES_MAX: u64 = 4 << 30;
 /// Memory of one instance, all its linear memories together.
 pub const MEMORY_BYTES: u64 = 64 << 20;
 /// Decision plugins are pooled, so that many are alive at once.
@@ -118,6 +120,12 @@ pub const LOG_WRITE_BYTES_MAX: usize = 1 << 20;
 
 /// Problems of a configuration that one message lists.
 pub const CONFIG_PROBLEMS_MAX: usize = 10;
+/// A compiled component that nobody has used for so long belongs to a plugin or a release that is gone; whoever comes back after a holiday
+/// compiles nothing again.
+pub const COMPILED_UNUSED: Duration = Duration::from_secs(30 * 24 * 3600);
+/// A file that is begun and not finished for so long was left by a process that died.
+pub const COMPILED_BEGUN: Duration = Duration::from_secs(24 * 3600);
+
 /// Frames of a guest's trace that an error carries.
 pub const BACKTRACE_FRAMES_MAX: usize = 16;
 
@@ -134,6 +142,26 @@ pub struct GuestLimits {
     pub host_call: Option<Duration>,
 }
 
+impl GuestLimits {
+    /// What holds for a kind of plugin when the operator sets nothing. A step's call has no limit of its own here: it lasts as long as its
+    /// build allows, and computing, host calls and programs have theirs.
+    pub fn of_kind(kind: Kind) -> GuestLimits {
+        let call = match kind {
+            Kind::CodebaseGenerator | Kind::SchedulerFilter => Some(DECISION_CALL),
+            Kind::ChangeHook => Some(HOOK_CALL),
+            Kind::ChangePoller => Some(POLL_CALL),
+            Kind::Reporter => Some(REPORT_CALL),
+            Kind::Step => None,
+        };
+        GuestLimits {
+            memory_bytes: Some(if kind.is_decision() { DECISION_MEMORY_BYTES } else { MEMORY_BYTES }),
+            call,
+            compute: Some(COMPUTE),
+            host_call: Some(HOST_CALL),
+        }
+    }
+}
+
 /// The limits in force for one instance.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct InForce {
@@ -146,19 +174,12 @@ pub(crate) struct InForce {
 
 impl InForce {
     pub(crate) fn new(kind: Kind, wanted: &GuestLimits) -> InForce {
-        let call = match kind {
-            Kind::CodebaseGenerator | Kind::SchedulerFilter => Some(DECISION_CALL),
-            Kind::ChangeHook => Some(HOOK_CALL),
-            Kind::ChangePoller => Some(POLL_CALL),
-            Kind::Reporter => Some(REPORT_CALL),
-            Kind::Step => None,
-        };
-        let memory = if kind.is_decision() { DECISION_MEMORY_BYTES } else { MEMORY_BYTES };
+        let default = GuestLimits::of_kind(kind);
         InForce {
-            memory_bytes: wanted.memory_bytes.unwrap_or(memory),
-            call: wanted.call.or(call),
-            compute: wanted.compute.unwrap_or(COMPUTE),
-            host_call: wanted.host_call.unwrap_or(HOST_CALL),
+            memory_bytes: wanted.memory_bytes.or(default.memory_bytes).unwrap_or(MEMORY_BYTES).min(MEMORY_BYTES_MAX),
+            call: wanted.call.or(default.call),
+            compute: wanted.compute.or(default.compute).unwrap_or(COMPUTE),
+            host_call: wanted.host_call.or(default.host_call).unwrap_or(HOST_CALL),
         }
     }
 }

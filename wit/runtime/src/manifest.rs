@@ -9,6 +9,10 @@ use serde_json::Value;
 /// The custom section that carries the manifest.
 pub const MANIFEST_SECTION: &str = "stampmill:manifest";
 
+/// Keyword of a configuration's schema that says what a text names: `"secret"`, one that the use needs under `grant.secret`, or
+/// `"credential"`, one under `grant.credential` or `grant.secret`. For the host's check of a configuration; it is not what enforces grants.
+pub const NAMES_KEYWORD: &str = "x-stampmill-names";
+
 /// What a plugin is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -264,6 +268,25 @@ impl Manifest {
     /// Whether the plugin asks for it.
     pub fn asks(&self, permission: Permission) -> bool {
         self.permissions.contains(&permission)
+    }
+
+    /// Whether the schema says which keys of the configuration name secrets, by [`NAMES_KEYWORD`]. Then the configuration decides whether
+    /// a use needs a secret at all, and asking for `secret` alone is no reason to grant one.
+    pub fn says_where_secrets_are_named(&self) -> bool {
+        let mut left = vec![&self.config_schema];
+        while let Some(value) = left.pop() {
+            match value {
+                Value::Object(object) => {
+                    if object.get(NAMES_KEYWORD).is_some_and(|names| names == "secret") {
+                        return true;
+                    }
+                    left.extend(object.values());
+                }
+                Value::Array(items) => left.extend(items),
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+            }
+        }
+        false
     }
 }
 

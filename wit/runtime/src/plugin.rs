@@ -55,6 +55,8 @@ pub struct Plugin {
     schema: ConfigSchema,
     component: InstancePre<HostSide>,
     http: Arc<http::Client>,
+    /// Whether the schema says which keys name secrets.
+    secrets_are_named: bool,
 }
 
 impl std::fmt::Debug for Plugin {
@@ -78,7 +80,8 @@ impl Plugin {
         let linker = link(engine, &inspection.imports).map_err(mismatch)?;
         let linked = linker.instantiate_pre(component).map_err(mismatch)?;
         check_exports(&linked, inspection.manifest.kind).map_err(mismatch)?;
-        Ok(Plugin { inspection, schema, component: linked, http })
+        let secrets_are_named = inspection.manifest.says_where_secrets_are_named();
+        Ok(Plugin { inspection, schema, component: linked, http, secrets_are_named })
     }
 
     /// The name of its bytes.
@@ -102,7 +105,7 @@ impl Plugin {
     }
 
     /// Whether this use is possible as it is configured: something is granted of each thing that the plugin asks for, and the configuration
-    /// is what its schema describes. What the surroundings offer is looked at when the use starts.
+    /// is what its schema describes. No secret need be granted where the schema says which keys name one: the configuration may name none. What the surroundings offer is looked at when the use starts.
     pub fn check(&self, usage: &Use) -> Result<(), Refusal> {
         let (plugin, name) = (self.manifest().id.clone(), usage.name.clone());
         usage.grant.check().map_err(|bad| Refusal::BadGrant {
@@ -112,7 +115,8 @@ impl Plugin {
             why: bad.why,
         })?;
         for permission in &self.manifest().permissions {
-            if let Some(mend) = missing(*permission, &usage.grant) {
+            let optional = *permission == Permission::Secret && self.secrets_are_named;
+            if let Some(mend) = missing(*permission, &usage.grant).filter(|_| !optional) {
                 return Err(Refusal::NotGranted { plugin, usage: name, permission: *permission, mend });
             }
         }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
+use std::time::SystemTime;
 
 use tokio::sync::Semaphore;
 use wasmtime::component::Component;
@@ -100,6 +101,22 @@ impl Runtime {
         loaded.insert(digest, Arc::downgrade(&plugin));
         drop(turn);
         Ok(plugin)
+    }
+}
+
+impl Runtime {
+    /// Drops from the cache what nobody has used for [`limits::COMPILED_UNUSED`], whichever release compiled it, on a thread of its own. What
+    /// is loaded now stays.
+    pub fn drop_unused(&self) {
+        let Some(cache) = self.inner.cache.clone() else { return };
+        let loaded = self.inner.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept: Vec<Digest> =
+            loaded.iter().filter(|(_, plugin)| plugin.strong_count() > 0).map(|(digest, _)| *digest).collect();
+        drop(loaded);
+        let drop_files = move || cache.drop_unused(&kept, SystemTime::now());
+        if let Err(error) = thread::Builder::new().name("stampmill-cache".to_owned()).spawn(drop_files) {
+            tracing::warn!(%error, "compiled components that nobody uses are not looked for");
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use stampmill_model::{BuildOrder, Tier, WorkerInfo};
 use stampmill_protocol::{Event, HeldBuild, Order, Secret, SecretValue};
 use stampmill_sandbox::{Cgroups, Floor, Helper, Identity, Limits};
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -20,7 +21,7 @@ use crate::connection;
 use crate::convert;
 use crate::info;
 use crate::journal::Journal;
-use crate::limits::{FREE_BYTES_MIN, HAND_IN_GRACE, STOP_GRACE};
+use crate::limits::{FREE_BYTES_MIN, GOODBYE_GRACE, HAND_IN_GRACE, SANDBOXES_AHEAD_MAX, STOP_GRACE};
 use crate::state_lock::{StateLock, holder};
 use crate::workdir::{WorkDirectories, remove_unused};
 
@@ -66,7 +67,11 @@ pub(crate) struct Shared {
     tasks: TaskTracker,
     /// Told when a build has ended or was handed in.
     changed: Notify,
+    /// Since when there is no host; `None` while there is one.
+    alone_since: watch::Sender<Option<Instant>>,
     stopping: CancellationToken,
+    /// Cancelled when the host was told that the worker stops.
+    goodbye: CancellationToken,
     _lock: StateLock,
 }
 
@@ -78,7 +83,8 @@ struct Held {
 }
 
 impl Agent {
-    /// Runs a worker until `shutdown`. Connects, and connects again for ever; nothing that happens to the host ends it.
+    /// Runs a worker until `shutdown`. Connects, and connects again for ever; nothing that happens to the host ends it, unless its configuration
+    /// says how long it goes on alone.
     ///
     /// `helper` is the program that puts up the sandbox: [`Helper::this_program`] when `main` begins with the sandbox's `enter_if_asked`.
     ///
@@ -91,7 +97,10 @@ impl Agent {
         let shared = Arc::new(Shared::new(config, helper).await?);
         let disconnect = CancellationToken::new();
         let connection = tokio::spawn(connection::keep(Arc::clone(&shared), disconnect.clone()));
-        shutdown.cancelled().await;
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = shared.deserted() => {}
+        }
         shared.stop().await;
         disconnect.cancel();
         if let Err(error) = connection.await {
@@ -102,7 +111,7 @@ impl Agent {
 }
 
 impl Shared {
-    async fn new(mut config: WorkerConfig, helper: Helper) -> Result<Self, AgentError> {
+    pub(crate) async fn new(mut config: WorkerConfig, helper: Helper) -> Result<Self, AgentError> {
         let failed = |path: &Path, source| AgentError::State { path: path.to_owned(), source };
         make_private(&config.state_dir).map_err(|source| failed(&config.state_dir, source))?;
         config.state_dir = config.state_dir.canonicalize().map_err(|source| failed(&config.state_dir, source))?;
@@ -125,6 +134,9 @@ impl Shared {
         // A task that fails leaves limits to be kept by watching, as where there are no groups.
         let cgroups = tokio::task::spawn_blocking(Cgroups::detect).await.unwrap_or_default();
         let helper = helper.with_cgroups(cgroups);
+        let probed = helper.clone();
+        let ahead = (config.max_builds as usize).min(SANDBOXES_AHEAD_MAX);
+        let helper = helper.making_ahead(ahead, identity, program_limits(&config));
         let outbox = Arc::new(Notify::new());
         let recovered = Journal::recover(&spool, config.limits.spool_bytes, &outbox);
         let recovered = recovered.map_err(|source| failed(&spool, source))?;
@@ -133,7 +145,7 @@ impl Shared {
             (held.journal.build(), held)
         };
         Ok(Self {
-            info: info::gather(&helper, config.max_builds).await,
+            info: info::gather(&probed, config.max_builds).await,
             helper,
             identity,
             sockets,
@@ -143,7 +155,9 @@ impl Shared {
             builds: Mutex::new(recovered.into_iter().map(held).collect()),
             tasks: TaskTracker::new(),
             changed: Notify::new(),
+            alone_since: watch::channel(Some(Instant::now())).0,
             stopping: CancellationToken::new(),
+            goodbye: CancellationToken::new(),
             config,
             _lock: lock,
         })
@@ -151,14 +165,7 @@ impl Shared {
 
     /// What programs may use up.
     pub(crate) fn program_limits(&self) -> Limits {
-        let limits = &self.config.limits;
-        Limits {
-            memory_bytes: limits.memory_bytes,
-            processes: limits.processes,
-            scratch_bytes: limits.scratch_bytes,
-            file_bytes: limits.file_bytes,
-            ..Limits::default()
-        }
+        program_limits(&self.config)
     }
 
     /// What must be in force for a program to run.
@@ -315,9 +322,61 @@ impl Shared {
         self.changed.notify_waiters();
     }
 
+    /// The host has welcomed this worker.
+    pub(crate) fn met(&self) {
+        self.alone_since.send_replace(None);
+    }
+
+    /// The connection has ended.
+    pub(crate) fn parted(&self) {
+        self.alone_since.send_if_modified(|since| since.is_none().then(|| *since = Some(Instant::now())).is_some());
+    }
+
+    /// Waits until there was no host for as long as the configuration bears it, and no build runs.
+    async fn deserted(&self) {
+        let Some(seconds) = self.config.end_without_host_seconds else {
+            return std::future::pending().await;
+        };
+        let limit = Duration::from_secs(seconds);
+        let mut alone = self.alone_since.subscribe();
+        loop {
+            let since = *alone.borrow_and_update();
+            let Some(since) = since else {
+                // The sender lives as long as this does.
+                let _ = alone.changed().await;
+                continue;
+            };
+            tokio::select! {
+                _ = alone.changed() => continue,
+                () = tokio::time::sleep_until(since + limit) => {}
+            }
+            let at_rest = |held: &BTreeMap<u64, Held>| held.values().all(|held| held.demand.is_none());
+            tokio::select! {
+                _ = alone.changed() => {}
+                () = self.until(at_rest) => {
+                    tracing::warn!("no host for {seconds} s: this worker ends; what it could not hand in stays in {}", self.config.state_dir.display());
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Whether the worker takes no more builds.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.is_cancelled()
+    }
+
+    /// The host was told that the worker stops.
+    pub(crate) fn said_goodbye(&self) {
+        self.goodbye.cancel();
+    }
+
     /// Ends all builds for a retry and waits, for a while, until the host has heard of it.
     async fn stop(&self) {
         self.stopping.cancel();
+        self.outbox.notify_one();
+        // A host that is away can't be told.
+        let _ = tokio::time::timeout(GOODBYE_GRACE, self.goodbye.cancelled()).await;
         let reason = format!("worker `{}` was stopped", self.config.name);
         let running: Vec<u64> = self.builds().keys().copied().collect();
         for build in running {
@@ -333,24 +392,42 @@ impl Shared {
         self.wait_until(BTreeMap::is_empty, HAND_IN_GRACE).await;
     }
 
+    /// Waits until no task of a build is left.
+    pub(crate) async fn at_rest(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
     async fn wait_until(&self, done: impl Fn(&BTreeMap<u64, Held>) -> bool, limit: Duration) {
-        let waiting = async {
-            loop {
-                let changed = self.changed.notified();
-                tokio::pin!(changed);
-                changed.as_mut().enable();
-                if done(&self.builds()) {
-                    return;
-                }
-                changed.await;
-            }
-        };
         // Whoever calls this goes on in any case.
-        let _ = tokio::time::timeout(limit, waiting).await;
+        let _ = tokio::time::timeout(limit, self.until(done)).await;
+    }
+
+    async fn until(&self, done: impl Fn(&BTreeMap<u64, Held>) -> bool) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if done(&self.builds()) {
+                return;
+            }
+            changed.await;
+        }
     }
 
     fn builds(&self) -> MutexGuard<'_, BTreeMap<u64, Held>> {
         self.builds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn program_limits(config: &WorkerConfig) -> Limits {
+    let limits = &config.limits;
+    Limits {
+        memory_bytes: limits.memory_bytes,
+        processes: limits.processes,
+        scratch_bytes: limits.scratch_bytes,
+        file_bytes: limits.file_bytes,
+        ..Limits::default()
     }
 }
 

@@ -79,7 +79,8 @@ impl Allow {
         all("http", &grant.http, &self.http, |value, allowed| {
             value.trim_end_matches('/').eq_ignore_ascii_case(allowed.trim_end_matches('/'))
         })?;
-        all("secret", &grant.secret, &self.secret, |value, allowed| value == allowed)?;
+        let secrets: Vec<String> = grant.secrets().cloned().collect();
+        all("secret", &secrets, &self.secret, |value, allowed| value == allowed)?;
         Ok(Grant { command, ..grant.clone() })
     }
 }
@@ -132,6 +133,7 @@ mod tests {
             "write" => grant.write = values,
             "http" => grant.http = values,
             "secret" => grant.secret = values,
+            "credential" => grant.credential = [(value.to_owned(), vec!["https://a.example".to_owned()])].into(),
             other => panic!("no right `{other}`"),
         }
         grant
@@ -182,6 +184,14 @@ mod tests {
             assert_eq!((refused.key, refused.value.as_str()), (key, value), "{allowed}");
             assert!(refused.to_string().contains("in its configuration would"));
         }
+    }
+
+    #[test]
+    fn a_credential_is_a_secret_that_the_worker_is_trusted_with() {
+        let asked = grant("credential", "token");
+        assert_eq!(allow("secret", "token").effective("p", &asked), Ok(asked.clone()));
+        let refused = allow("secret", "other").effective("p", &asked).unwrap_err();
+        assert_eq!((refused.key, refused.value.as_str()), ("secret", "token"));
     }
 
     #[test]

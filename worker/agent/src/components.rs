@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use sha2::{Digest as _, Sha256};
 use stampmill_model::Digest;
@@ -81,6 +82,9 @@ impl Components {
             .await
             .map_err(|error| unloadable(error.to_string()))?;
         let plugin = runtime.load(&bytes).await.map_err(|error| unloadable(error.to_string()))?;
+        if self.lock().loaded.is_empty() {
+            runtime.drop_unused();
+        }
         let mut state = self.lock();
         if state.loaded.len() >= PLUGINS_IN_MEMORY {
             state.loaded.clear();
@@ -130,6 +134,11 @@ impl Components {
             tracing::warn!(path = %path.display(), "a cached component is not what its digest says and is fetched anew");
             return None;
         }
+        // The time of the file is when the component was last used; `remove_unused` goes by it.
+        let file = std::fs::OpenOptions::new().write(true).open(&path);
+        if let Err(error) = file.and_then(|file| file.set_modified(SystemTime::now())) {
+            tracing::debug!(path = %path.display(), %error, "the use of a component is not recorded");
+        }
         Some(bytes)
     }
 
@@ -154,5 +163,33 @@ impl Components {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::UNUSED_AGE;
+    use crate::workdir::remove_unused;
+
+    fn age(path: &Path) {
+        let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+        file.set_modified(SystemTime::now() - UNUSED_AGE).unwrap();
+    }
+
+    #[test]
+    fn a_component_that_no_build_needed_for_long_goes_and_a_used_one_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let components = Components::new(directory.path(), Arc::default()).unwrap();
+        let [unused, used] = [b"unused".as_slice(), b"used"].map(|bytes| {
+            let digest = hex::encode(Sha256::digest(bytes));
+            components.keep(&digest, bytes);
+            age(&components.path(&digest));
+            digest
+        });
+        assert_eq!(components.cached(&used).as_deref(), Some(b"used".as_slice()));
+        remove_unused(directory.path());
+        assert!(!components.path(&unused).exists());
+        assert!(components.path(&used).exists());
     }
 }

@@ -61,6 +61,10 @@ pub struct WorkerConfig {
     /// Builds at once.
     #[serde(default = "one")]
     pub max_builds: u32,
+    /// Ends by itself after so many seconds without a host and without a running build; never, unless it says so. What was not handed in yet
+    /// stays on disk for its next start.
+    #[serde(default)]
+    pub end_without_host_seconds: Option<u64>,
     /// How well native programs must be fenced in for this worker to run anything.
     #[serde(default)]
     pub require: Requirement,
@@ -135,6 +139,7 @@ impl WorkerConfig {
             token_file: None,
             state_dir: state_dir.to_owned(),
             max_builds: one(),
+            end_without_host_seconds: None,
             require: Requirement::default(),
             allow: Allow::default(),
             limits: WorkerLimits::default(),

@@ -22,7 +22,7 @@ use crate::agent::Shared;
 use crate::config::ConfigError;
 use crate::convert::info_to_wire;
 use crate::journal::JournalError;
-use crate::limits::{GREETING, PING_EVERY, RECONNECT_FIRST, RECONNECT_MOST, SILENCE_MAX};
+use crate::limits::{GREETING, PING_EVERY, REASON_CHARS, RECONNECT_FIRST, RECONNECT_MOST, SILENCE_MAX};
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -35,6 +35,8 @@ enum ConnectionError {
     Token,
     #[error("{0}")]
     Socket(#[from] Box<tungstenite::Error>),
+    #[error("the host answers {status}: {reason}")]
+    TurnedAway { status: u16, reason: String },
     #[error("the host does not answer")]
     Silent,
     #[error("the host closed the connection")]
@@ -53,7 +55,15 @@ enum ConnectionError {
 
 impl From<tungstenite::Error> for ConnectionError {
     fn from(error: tungstenite::Error) -> Self {
-        Self::Socket(Box::new(error))
+        match error {
+            // The host says what to mend.
+            tungstenite::Error::Http(response) if response.body().as_ref().is_some_and(|body| !body.is_empty()) => {
+                let text = String::from_utf8_lossy(response.body().as_deref().unwrap_or_default()).into_owned();
+                let line = text.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control());
+                Self::TurnedAway { status: response.status().as_u16(), reason: line.take(REASON_CHARS).collect() }
+            }
+            error => Self::Socket(Box::new(error)),
+        }
     }
 }
 
@@ -69,6 +79,7 @@ pub(crate) async fn keep(shared: Arc<Shared>, end: CancellationToken) {
             result = connect_and_talk(&shared) => result,
             () = end.cancelled() => return,
         };
+        shared.parted();
         if begun.elapsed() > RECONNECT_MOST {
             pause = RECONNECT_FIRST;
             told.clear();
@@ -104,6 +115,7 @@ fn jitter(pause: Duration) -> Duration {
 async fn connect_and_talk(shared: &Arc<Shared>) -> Result<(), ConnectionError> {
     let (mut sink, mut stream) = connect(shared).await?.split();
     let sent = greet(shared, &mut sink, &mut stream).await?;
+    shared.met();
     tracing::info!(host = shared.config.named_host(), "connected");
     let (answers, to_answer) = mpsc::channel(8);
     tokio::select! {
@@ -211,7 +223,16 @@ async fn send(
     let mut asked: Vec<String> = Vec::new();
     let mut ping = tokio::time::interval(PING_EVERY);
     ping.tick().await;
+    let mut farewell = false;
     loop {
+        if !farewell && shared.is_stopping() {
+            // First of all: the host must not answer the end of a build with the next one.
+            let reason = format!("worker `{}` was stopped", shared.config.name);
+            feed(sink, WorkerMessage::Goodbye { reason }.encode()?).await?;
+            sink.flush().await?;
+            farewell = true;
+            shared.said_goodbye();
+        }
         let wanted = shared.components.wanted();
         for digest in wanted.iter().filter(|digest| !asked.contains(digest)) {
             let digest = digest.clone();

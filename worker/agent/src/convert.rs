@@ -6,8 +6,12 @@ use stampmill_model as model;
 use stampmill_protocol as wire;
 
 mod facts;
+mod rights;
 
-pub use facts::{outcome_from_runtime, running_build};
+pub use facts::{
+    build_for_plugin, change_for_plugin, outcome_for_plugin, outcome_from_runtime, running_build, seen_for_plugin,
+};
+pub use rights::{grant_for_plugin, limits_for_plugin};
 
 /// An outcome for the wire.
 #[must_use]
@@ -345,6 +349,12 @@ fn step_to_wire(step: &model::StepPlan) -> wire::StepPlan {
             write: step.grant.write.clone(),
             http: step.grant.http.clone(),
             secret: step.grant.secret.clone(),
+            credential: step.grant.credential.clone(),
+        },
+        limits: wire::PluginLimits {
+            memory_bytes: step.limits.memory_bytes,
+            compute_ms: step.limits.compute.map(|length| length.0),
+            host_call_ms: step.limits.host_call.map(|length| length.0),
         },
         when: step.when.clone(),
         halt_on_failure: step.halt_on_failure,
@@ -366,6 +376,13 @@ fn step_from_wire(step: wire::StepPlan) -> model::StepPlan {
             write: step.grant.write,
             http: step.grant.http,
             secret: step.grant.secret,
+            credential: step.grant.credential,
+        },
+        limits: model::PluginLimits {
+            memory_bytes: step.limits.memory_bytes,
+            time: None,
+            compute: step.limits.compute_ms.map(model::Milliseconds),
+            host_call: step.limits.host_call_ms.map(model::Milliseconds),
         },
         when: step.when,
         halt_on_failure: step.halt_on_failure,

@@ -14,7 +14,7 @@
 //! acknowledged.
 //!
 //! Modules in reading order: [`config`] and [`allow`] are what the operator of the worker says, `info` what the machine gives; `agent` takes
-//! builds from the `connection`; a `build` drives its `step`s, whose `components`, `workdir`, `logs` (with `mask`) and [`command`]s are one
+//! builds from the `connection`, or `alone` one build without a host; a `build` drives its `step`s, whose `components`, `workdir`, `logs` (with `mask`) and [`command`]s are one
 //! module each; [`convert`] is the border to the protocol's types; [`limits`] holds every limit.
 
 pub mod allow;
@@ -26,6 +26,7 @@ pub mod limits;
 mod state_lock;
 
 mod agent;
+mod alone;
 mod build;
 mod components;
 mod connection;
@@ -37,5 +38,6 @@ mod workdir;
 
 pub use agent::{Agent, AgentError};
 pub use allow::Allow;
+pub use alone::{Alone, AloneError, Told};
 pub use config::{ConfigError, Requirement, WorkerConfig, WorkerLimits};
 pub use state_lock::holder;

@@ -6,6 +6,9 @@ use std::time::Duration;
 /// frames a second at most.
 pub const FRAME_AGE: Duration = Duration::from_millis(80);
 
+/// How long the first bytes after a quiet moment wait for those that come with them: a lone line is with its watcher at once.
+pub const FRAME_AGE_LEAST: Duration = Duration::from_millis(5);
+
 /// The compression level of frames: level 1 keeps up with any program, level 3 saves a tenth more.
 pub const FRAME_LEVEL: i32 = 1;
 
@@ -28,6 +31,9 @@ pub const SPOOL_EVENTS_IN_MEMORY: usize = 64;
 /// Secrets shorter than this are not masked: they would blacken half of the log.
 pub const MASK_BYTES_MIN: usize = 4;
 
+/// Letters of the reason that are logged when the host turns the worker away: a sentence, and not the page of a proxy.
+pub const REASON_CHARS: usize = 300;
+
 /// How long the worker waits for the host to answer its greeting.
 pub const GREETING: Duration = Duration::from_secs(20);
 
@@ -44,6 +50,9 @@ pub const RECONNECT_MOST: Duration = Duration::from_secs(30);
 
 /// How long a step that is cancelled has to end after its programs were signalled; more than their own grace period usually is.
 pub const CANCEL_GRACE: Duration = Duration::from_secs(15);
+
+/// How long a worker that stops waits until the host knows that it takes no more builds; only a host that is away takes this long.
+pub const GOODBYE_GRACE: Duration = Duration::from_secs(1);
 
 /// How long a worker that stops waits for its steps to end, and then for the host to take what is left.
 pub const STOP_GRACE: Duration = Duration::from_secs(8);
@@ -80,3 +89,7 @@ pub const SUMMARY_EVERY: Duration = FRAME_AGE;
 
 /// The longest text of a configuration file of a worker.
 pub const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Sandboxes that are made ahead of need at most, one for each build that may run at once: more than processors are seldom needed at the same
+/// moment, and each is two small processes.
+pub const SANDBOXES_AHEAD_MAX: usize = 4;

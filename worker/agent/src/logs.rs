@@ -14,10 +14,11 @@ use stampmill_protocol::Event;
 use stampmill_protocol::limits::LOG_NAME_BYTES_MAX;
 use stampmill_runtime::{Fault, LogWriter, Logs};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::command::{OutputLog, OutputLogs};
 use crate::journal::{Journal, JournalError};
-use crate::limits::{FRAME_AGE, LOGS_MAX};
+use crate::limits::{FRAME_AGE, FRAME_AGE_LEAST, LOGS_MAX};
 use crate::mask::{Masker, Patterns};
 use frame::Framer;
 
@@ -80,12 +81,15 @@ impl StepLogs {
 
     /// Cuts frames a moment after they have begun, for as long as the step runs.
     pub(crate) async fn flush_in_time(&self) {
+        let mut cut: Option<Instant> = None;
         loop {
             self.shared.begun.notified().await;
-            tokio::time::sleep(FRAME_AGE).await;
+            let since = cut.map_or(FRAME_AGE, |cut| cut.elapsed());
+            tokio::time::sleep(FRAME_AGE.saturating_sub(since).max(FRAME_AGE_LEAST)).await;
             if self.flush().await.is_err() {
                 return;
             }
+            cut = Some(Instant::now());
         }
     }
 

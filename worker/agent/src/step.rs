@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::build::Context;
 use crate::command::{CommandSettings, SandboxedProcesses, ownership};
-use crate::convert::outcome_from_runtime;
+use crate::convert::{grant_for_plugin, limits_for_plugin, outcome_from_runtime};
 use crate::limits::{CANCEL_GRACE, PLUGIN_MESSAGES_WAITING};
 use crate::logs::StepLogs;
 use around::{BuildDoor, MessageLog, PropertyDoor, StepSecrets};
@@ -141,11 +141,11 @@ impl Step<'_> {
     async fn start(&self, plugin: &Arc<Plugin>, grant: &Grant, config: Value) -> Result<Ended, String> {
         let (messages, written) = MessageLog::new(PLUGIN_MESSAGES_WAITING);
         let usage = Use {
-            grant: runtime_grant(grant),
+            grant: grant_for_plugin(grant),
             // The plugin's own limit lies behind the step's, which is kept above and ends programs with their signal.
             limits: GuestLimits {
                 call: Some(Duration::from(self.plan.time_limit) + CANCEL_GRACE),
-                ..GuestLimits::default()
+                ..limits_for_plugin(&self.plan.limits)
             },
             surroundings: self.surroundings(self.context, plugin, grant, messages)?,
             ..Use::new(self.plan.name.clone(), config)
@@ -222,17 +222,5 @@ fn settings(context: &Context, plugin: &Plugin) -> CommandSettings {
         floor: agent.floor(),
         socket_directory: agent.sockets.clone(),
         shared_workspace: plugin.imports().iter().any(|import| import.contains("workspace")),
-    }
-}
-
-fn runtime_grant(grant: &Grant) -> stampmill_runtime::Grant {
-    stampmill_runtime::Grant {
-        command: grant.command.clone(),
-        net: grant.net.clone(),
-        read: grant.read.iter().map(Into::into).collect(),
-        write: grant.write.iter().map(Into::into).collect(),
-        http: grant.http.clone(),
-        secret: grant.secret.clone(),
-        ..stampmill_runtime::Grant::default()
     }
 }

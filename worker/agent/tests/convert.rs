@@ -38,6 +38,13 @@ fn order() -> BuildOrder {
             write: vec!["/d".to_owned()],
             http: vec!["https://e".to_owned()],
             secret: vec!["f".to_owned()],
+            credential: [("g".to_owned(), vec!["https://e".to_owned()])].into(),
+        },
+        limits: PluginLimits {
+            memory_bytes: Some(1 << 20),
+            time: None,
+            compute: Some(Milliseconds(11)),
+            host_call: Some(Milliseconds(12)),
         },
         when: Some("true".to_owned()),
         halt_on_failure: !always_run,

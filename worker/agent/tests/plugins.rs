@@ -3,9 +3,13 @@
 #[path = "host/fake.rs"]
 mod host;
 
+use std::sync::{Arc, Mutex};
+
 use host::{Connection, Host, Record, Worker, config, order, state};
 use serde_json::json;
 use stampmill_protocol::*;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 /// The component of the guests that has every capability of a step, with a manifest.
 fn guest() -> Vec<u8> {
@@ -156,5 +160,85 @@ async fn what_a_plugin_says_and_reads_goes_where_it_should() {
     assert_eq!(record.text(6, "plugin"), "info: [1]\n");
     assert!(record.text(7, "plugin").contains("of linux by []: true"), "{}", record.text(7, "plugin"));
     assert!(!format!("{record:?}").contains("hunter2"));
+    bench.worker.stop().await;
+}
+
+/// Answers every request with a redirect, and keeps what it was sent.
+async fn listener(location: &str) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let (keep, answer) = (
+        Arc::clone(&heard),
+        format!("HTTP/1.1 302 Found\r\nlocation: {location}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"),
+    );
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                if stream.read_buf(&mut request).await.unwrap() == 0 {
+                    break;
+                }
+            }
+            keep.lock().unwrap().push(String::from_utf8(request).unwrap());
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    (origin, heard)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_goes_to_its_origin_and_neither_elsewhere_nor_to_the_plugin_nor_to_its_programs() {
+    let mut bench = Bench::new().await;
+    let (other, heard_there) = listener("http://127.0.0.1:1/").await;
+    let (bound, heard) = listener(&format!("{other}/next")).await;
+    let scripts = [
+        (format!("http-credential|GET|{bound}/a|key"), ""),
+        (format!("http|GET|{bound}/b"), ""),
+        (format!("http-credential|GET|{other}/c|key"), "credential `key` is not granted for"),
+        ("reveal|key".to_owned(), "secret `key` is not granted"),
+        ("secret-environment|KEY|key".to_owned(), "secret `key` is not granted"),
+    ];
+    let step = |(number, (script, _)): (usize, &(String, &str))| StepPlan {
+        always_run: true,
+        grant: Grant {
+            command: vec!["*".to_owned()],
+            http: vec![bound.clone(), other.clone()],
+            secret: vec!["another".to_owned()],
+            credential: [("key".to_owned(), vec![bound.clone()])].into(),
+            ..Grant::default()
+        },
+        ..probe(&bench.digest, &format!("step {number}"), script)
+    };
+    let steps = scripts.iter().enumerate().map(step).collect();
+    bench.connection.dispatch(order(1, steps), &[("key", "hunter2-long")]).await;
+    let record = bench.host.listen_to_the_end(&mut bench.connection, 1).await;
+    for (number, (script, refusal)) in (0..).zip(&scripts) {
+        let error = record.text(number, "error");
+        assert_eq!(error.is_empty(), refusal.is_empty(), "{script}: {error}");
+        assert!(error.contains(refusal), "{script}: {error}");
+    }
+    let heard = heard.lock().unwrap().clone();
+    assert_eq!(heard.len(), 2, "{heard:?}");
+    assert!(heard[0].contains("authorization: Bearer hunter2-long"), "{heard:?}");
+    assert!(!heard[1].to_lowercase().contains("authorization"), "{heard:?}");
+    // A redirect is the plugin's to follow, and this credential would not go along.
+    assert_eq!(*heard_there.lock().unwrap(), Vec::<String>::new());
+    assert!(!format!("{record:?}").contains("hunter2"));
+    bench.worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_steps_plugin_ends_at_the_limits_that_its_order_has() {
+    let mut bench = Bench::new().await;
+    let limits = PluginLimits { memory_bytes: Some(5 << 20), compute_ms: Some(200), host_call_ms: None };
+    for (build, script, words) in [(1, "eat", "5242880"), (2, "loop", "computing took longer than")] {
+        let step = StepPlan { limits, ..probe(&bench.digest, "limited", script) };
+        bench.connection.dispatch(order(build, vec![step]), &[]).await;
+        let record = bench.host.listen_to_the_end(&mut bench.connection, build).await;
+        assert_eq!(record.finished().unwrap().0, Outcome::Exception, "{script}");
+        assert!(record.text(0, "error").contains(words), "{script}: {}", record.text(0, "error"));
+    }
     bench.worker.stop().await;
 }

@@ -139,6 +139,44 @@ async fn a_secret_reaches_the_step_that_names_it_and_no_log() {
     worker.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_as_a_private_file_is_the_commands_own_and_gone_after_it() {
+    let (mut host, state) = (Host::new().await, state());
+    let digest = host.bundled("shell");
+    let worker = Worker::start(config(&host, state.path()));
+    let mut connection = host.welcome().await;
+    // Shifted by a letter, the content gets past the masks of the log.
+    let script = "echo \"$KEY\"; stat -c %a \"$KEY\"; test \"$(stat -c %u \"$KEY\")\" = \"$(id -u)\" && echo mine; \
+                  wc -c < \"$KEY\"; tr a-z b-za < \"$KEY\"; echo; cat \"$KEY\"; echo; ls /run/secrets; \
+                  (echo x >> \"$KEY\") 2>/dev/null || echo read-only; env | grep -c hunter2";
+    let mut with = shell(&digest, "with", &[]);
+    with.config =
+        json!({"command": ["sh", "-c", script], "secret-files": {"KEY": "key", "SECOND": "other"}, "warnings-on": [1]});
+    with.grant.secret = vec!["key".to_owned(), "other".to_owned()];
+    let after = shell(
+        &digest,
+        "after",
+        &["sh", "-c", "ls -A /run/secrets; echo \"<$KEY>\"; cat /run/secrets/key 2>&1 || echo none"],
+    );
+    let mut refused = with.clone();
+    refused.name = "refused".to_owned();
+    refused.grant.secret = vec!["other".to_owned()];
+    let secrets = [("key", "hunter2-long"), ("other", "unrelated")];
+    connection.dispatch(order(7, vec![with, after, refused]), &secrets).await;
+    let record = host.listen_to_the_end(&mut connection, 7).await;
+    assert_eq!(
+        record.text(0, "stdio"),
+        "/run/secrets/key\n400\nmine\n12\nivoufs2-mpoh\n***\nkey\nother\nread-only\n0\n"
+    );
+    let text = record.text(1, "stdio");
+    assert!(text.starts_with("<>\n") && text.ends_with("No such file or directory\nnone\n"), "{text}");
+    let error = record.text(2, "error");
+    assert!(error.contains("`key` is not granted"), "{error}");
+    assert_eq!(record.finished().unwrap().0, Outcome::Exception);
+    assert!(!format!("{record:?}").contains("hunter2"));
+    worker.stop().await;
+}
+
 /// The host goes away in the middle of a build and comes back after its end; `remembers` says whether it tells the worker what it has.
 async fn host_goes_away(remembers: bool) {
     let (mut host, state) = (Host::new().await, state());

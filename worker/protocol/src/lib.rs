@@ -29,7 +29,9 @@ pub use event::{Event, Outcome};
 pub use host_message::{Acknowledged, HostMessage, RefusalCause};
 pub use info::{Info, Mechanism, Tier};
 pub use log::LogFrame;
-pub use order::{Build, Change, Grant, Job, Order, Patch, Property, PropertySource, Setting, SourceStamp, StepPlan};
+pub use order::{
+    Build, Change, Grant, Job, Order, Patch, PluginLimits, Property, PropertySource, Setting, SourceStamp, StepPlan,
+};
 pub use secret::{Secret, SecretValue};
 pub use worker_message::{HeldBuild, WorkerMessage};
 

@@ -194,6 +194,9 @@ pub struct StepPlan {
     pub config: Value,
     /// What it may do.
     pub grant: Grant,
+    /// What its plugin may use up.
+    #[serde(default, skip_serializing_if = "PluginLimits::are_default")]
+    pub limits: PluginLimits,
     /// A CEL expression that must be true for it to run.
     pub when: Option<String>,
     /// Whether a failure ends the build, except for steps that always run.
@@ -222,4 +225,25 @@ pub struct Grant {
     pub http: Vec<String>,
     /// Secrets that it may name.
     pub secret: Vec<String>,
+    /// Secrets that are attached to its requests, each with the origins that get to see it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub credential: BTreeMap<String, Vec<String>>,
+}
+
+/// Limits of a step's plugin. What is absent is the worker's own default; a step's time is `time-limit-ms`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct PluginLimits {
+    /// Memory of the plugin itself; its programs have the worker's limits.
+    pub memory_bytes: Option<u64>,
+    /// Computing in the plugin itself.
+    pub compute_ms: Option<u64>,
+    /// One call out of the plugin that isn't waiting for a program.
+    pub host_call_ms: Option<u64>,
+}
+
+impl PluginLimits {
+    fn are_default(&self) -> bool {
+        *self == Self::default()
+    }
 }

@@ -98,6 +98,7 @@ fn order() -> Order {
                 digest: "ab".repeat(32),
                 config: json!({"command": ["make", "-j${{ worker.cores }}"]}),
                 grant: Grant { command: vec!["*".to_owned()], ..Grant::default() },
+                limits: PluginLimits::default(),
                 when: Some("props.fast".to_owned()),
                 halt_on_failure: true,
                 flunk_on_failure: true,

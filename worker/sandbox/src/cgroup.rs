@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Child;
 use std::thread;
 
 use crate::limits::{CGROUP_EXTRA_BYTES, CGROUP_EXTRA_PROCESSES, CGROUP_REMOVE_EVERY, CGROUP_REMOVE_TRIES};
@@ -64,9 +63,9 @@ impl Cgroups {
     }
 
     /// A group for a command that has not begun yet. When it can't be made, the other limits hold alone.
-    pub(crate) fn for_command(&self, helper: &Child, limits: &Limits) -> Option<Group> {
-        let group = self.make(&format!("stampmill-{}", helper.id()), limits).ok()?;
-        group.take_in(helper.id()).ok()?;
+    pub(crate) fn for_command(&self, helper: u32, limits: &Limits) -> Option<Group> {
+        let group = self.make(&format!("stampmill-{helper}"), limits).ok()?;
+        group.take_in(helper).ok()?;
         Some(group)
     }
 

@@ -7,16 +7,16 @@ use nix::sys::prctl;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Gid, Uid, fork, getegid, geteuid, setgroups, setresgid, setresuid, setsid};
 use std::ffi::OsStr;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd, FromRawFd, OwnedFd};
 
 use crate::fault::{Blame, Fault, Mechanism};
 use crate::limits::OOM_SCORE;
 use crate::namespaces::{self, Spaces};
-use crate::policy::{Floor, Network, Policy};
+use crate::policy::{Floor, Identity, Network, Policy};
 use crate::protocol::{self, Report, Request};
 use crate::proxy::Door;
 use crate::root::Sources;
-use crate::{caps, probe, supervise};
+use crate::{caps, probe, server, supervise};
 
 /// The one argument that asks a program to be the helper.
 pub(crate) const ARGUMENT: &str = "__sandbox";
@@ -41,6 +41,18 @@ pub(crate) struct Job {
     pub(crate) control: OwnedFd,
 }
 
+/// What the first process of a sandbox that is made ahead gets from the helper.
+pub(crate) struct Prepared {
+    pub(crate) ids: Ids,
+    /// The system's part of them.
+    pub(crate) sources: Sources,
+    pub(crate) scratch_bytes: u64,
+    /// Whether it opens itself what the policy names, because the caller has no right to mount. Then it keeps the caller's view of the machine
+    /// until it has the policy.
+    pub(crate) opens: bool,
+    pub(crate) control: OwnedFd,
+}
+
 /// Becomes the sandbox's helper, and never returns, when the program was started as one; else does nothing.
 ///
 /// Call it first in `main`, before any thread, runtime, logger or argument parser exists.
@@ -54,11 +66,20 @@ pub fn enter_if_asked() {
 
 /// The exit code says nothing to the caller, only to a person who tries the helper by hand.
 fn run() -> i32 {
+    loop {
+        if let Some(code) = help() {
+            return code;
+        }
+    }
+}
+
+/// Serves one request. No exit code comes from the copy of a server, which begins anew.
+fn help() -> Option<i32> {
     close_all_but_standard();
     // SAFETY: descriptor 0 is open (the standard library opens it at start when nobody did) and nothing else in this process owns it.
     let first = unsafe { OwnedFd::from_raw_fd(0) };
     let Ok(control) = first.try_clone() else {
-        return 2;
+        return Some(2);
     };
     // Number 0 stays taken, so that it is never given to something else by accident.
     std::mem::forget(first);
@@ -66,26 +87,29 @@ fn run() -> i32 {
     let _ = setsid();
     // Best effort: without /proc the namespaces fail with a better text.
     let _ = std::fs::write("/proc/self/oom_score_adj", OOM_SCORE);
-    let (request, input) = match protocol::receive_request(std::os::fd::AsFd::as_fd(&control)) {
-        Ok(received) => received,
+    let received = match protocol::receive_request(control.as_fd()) {
+        Ok(Some(received)) => received,
+        Ok(None) => return Some(0),
         Err(error) => {
             report(&control, Fault::new(Mechanism::Helper, error.to_string()));
-            return 2;
+            return Some(2);
         }
     };
-    let (policy, rehearsal) = match request {
-        Request::Run(policy) => (policy, false),
-        Request::Rehearse(policy) => (policy, true),
+    let entered = match received.request {
+        Request::Run(policy) => enter(policy, false, received.input, &control),
+        Request::Rehearse(policy) => enter(policy, true, received.input, &control),
+        Request::Prepare { identity, scratch_bytes } => prepare(identity, scratch_bytes, &control),
         Request::Facts => {
             let answer = protocol::tell(&control, &Report::Facts(probe::facts()));
-            return i32::from(answer.is_err());
+            return Some(i32::from(answer.is_err()));
         }
+        Request::Serve => return server::serve(&control),
     };
-    match enter(policy, rehearsal, input, &control) {
-        Ok(()) => 0,
+    match entered {
+        Ok(()) => Some(0),
         Err(fault) => {
             report(&control, fault);
-            1
+            Some(1)
         }
     }
 }
@@ -101,14 +125,18 @@ pub(crate) fn report(control: &OwnedFd, fault: Fault) {
     let _ = protocol::tell(control, &Report::Failed(fault));
 }
 
-fn enter(policy: Policy, rehearsal: bool, input: Option<OwnedFd>, control: &OwnedFd) -> Result<(), Fault> {
-    let caller = Ids { uid: geteuid(), gid: getegid() };
-    let (uid, gid) = policy.identity.resolve((caller.uid.as_raw(), caller.gid.as_raw()));
-    let ids = Ids { uid: Uid::from_raw(uid), gid: Gid::from_raw(gid) };
+/// The ids of a command of this identity, never root's.
+pub(crate) fn ids_of(identity: Identity) -> Result<Ids, Fault> {
+    let (uid, gid) = identity.resolve((geteuid().as_raw(), getegid().as_raw()));
     if uid == 0 || gid == 0 {
         return Err(Fault::new(Mechanism::Identity, "a command never runs as root"));
     }
-    let root = caller.uid.is_root();
+    Ok(Ids { uid: Uid::from_raw(uid), gid: Gid::from_raw(gid) })
+}
+
+fn enter(policy: Policy, rehearsal: bool, input: Option<OwnedFd>, control: &OwnedFd) -> Result<(), Fault> {
+    let ids = ids_of(policy.identity)?;
+    let root = geteuid().is_root();
     let spaces = match policy.floor {
         Floor::Required => Spaces::all(),
         Floor::Degraded => Spaces::available(root, ids),
@@ -146,7 +174,27 @@ fn enter(policy: Policy, rehearsal: bool, input: Option<OwnedFd>, control: &Owne
         rehearsal,
         control: control.try_clone().blame(Mechanism::Helper, "descriptor")?,
     };
-    start_first_process(job, control)
+    start_first_process(job, still_root.then_some(ids), control, supervise::first_process)
+}
+
+/// Makes what every sandbox of these ids begins with. The policy, and with it all that is secret, comes later and goes to the first process
+/// alone.
+fn prepare(identity: Identity, scratch_bytes: u64, control: &OwnedFd) -> Result<(), Fault> {
+    let ids = ids_of(identity)?;
+    let root = geteuid().is_root();
+    let mut sources = None;
+    if root {
+        sources = Some(Sources::system()?);
+        become_ids(ids)?;
+    }
+    namespaces::enter(Spaces::all(), ids, root)?;
+    let sources = match sources {
+        Some(sources) => sources,
+        None => Sources::system()?,
+    };
+    let control_inside = control.try_clone().blame(Mechanism::Helper, "descriptor")?;
+    let prepared = Prepared { ids, sources, scratch_bytes, opens: !root, control: control_inside };
+    start_first_process(prepared, None, control, supervise::prepared_process)
 }
 
 /// Gives up root for good. In this order: afterwards there is no right left to do it.
@@ -157,19 +205,22 @@ pub(crate) fn become_ids(ids: Ids) -> Result<(), Fault> {
     setresuid(ids.uid, ids.uid, ids.uid).blame(Mechanism::Identity, &to)
 }
 
-fn start_first_process(job: Job, control: &OwnedFd) -> Result<(), Fault> {
-    let (ids, still_root) = (job.ids, job.still_root);
+/// Forks the first process of the pid namespace, and waits for its end. `still_root`: the ids to become, because there is no user namespace.
+fn start_first_process<J>(
+    job: J,
+    still_root: Option<Ids>,
+    control: &OwnedFd,
+    first_process: fn(J) -> !,
+) -> Result<(), Fault> {
     // SAFETY: this process has one thread, so the child may do anything.
     match unsafe { fork() }.blame(Mechanism::PidNamespace, "first process")? {
-        ForkResult::Child => {
-            supervise::first_process(job);
-        }
+        ForkResult::Child => first_process(job),
         ForkResult::Parent { child } => {
             // The command's pipes and secrets are the first process's now.
             drop(job);
             close_standard();
             // This process has nothing to do any more but to wait; it does so without rights. Should that fail, it still only waits.
-            if still_root {
+            if let Some(ids) = still_root {
                 let _ = become_ids(ids);
             }
             let _ = caps::drop_all();

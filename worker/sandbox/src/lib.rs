@@ -17,12 +17,13 @@
 //! has ended, and when the worker dies the other end sees it close and kills the tree. Nothing of the policy is in an argument or
 //! an environment variable.
 //!
-//! Modules in reading order: `policy` (what is asked), `spawn` (the caller's side), `cgroup` (limits of the tree, set from outside), `protocol` and `wire`
-//! (between the two), `helper`, `namespaces`, `mounts`, `root`, `etc`, `network`, `proxy`, `caps`, `supervise`, `memory`, `payload`, `rlimits`, `landlock`,
+//! Modules in reading order: `policy` (what is asked), `spawn` (the caller's side), `ahead` (sandboxes that wait for their policy), `cgroup` (limits of the tree, set from outside), `protocol` and `wire`
+//! (between the two), `server` (which forks helpers), `helper`, `namespaces`, `mounts`, `root`, `etc`, `network`, `proxy`, `caps`, `supervise`, `memory`, `payload`, `rlimits`, `landlock`,
 //! `seccomp` (in the order in which they act), `probe` (what this machine gives).
 //!
 //! A program that uses this crate calls [`enter_if_asked`] as the first thing in `main`.
 
+mod ahead;
 mod caps;
 mod cgroup;
 mod etc;
@@ -42,6 +43,7 @@ mod proxy;
 mod rlimits;
 mod root;
 mod seccomp;
+mod server;
 mod spawn;
 mod supervise;
 mod wire;

@@ -17,7 +17,7 @@ pub(crate) const NAME_INSIDE: &str = "stampmill";
 pub(crate) const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// Version of the messages between caller and helper; they are normally the same program, `Helper::at` may name another.
-pub(crate) const PROTOCOL_VERSION: u8 = 1;
+pub(crate) const PROTOCOL_VERSION: u8 = 2;
 /// The largest policy in bytes: room for a full environment and argument list (the kernel's own bound is 6 MiB) with files.
 pub(crate) const POLICY_BYTES_MAX: u64 = 32 << 20;
 /// The largest record on the control socket: far below the kernel's default socket buffer, so that sending never blocks.
@@ -53,3 +53,9 @@ pub(crate) const CGROUP_EXTRA_PROCESSES: u64 = 3;
 pub(crate) const CGROUP_REMOVE_TRIES: u32 = 200;
 /// How long to wait before trying again to remove a group.
 pub(crate) const CGROUP_REMOVE_EVERY: Duration = Duration::from_millis(5);
+
+/// Descriptors with one request at most: its content, the standard input, the work directory and the grants. The kernel's own bound is 253.
+pub(crate) const ATTACHED_MAX: usize = 3 + GRANTS_MAX;
+
+/// A sandbox that was made ahead is used within this time: what it holds of the system (the loader's cache, say) may have been replaced since.
+pub(crate) const PREPARED_AGE_MAX: Duration = Duration::from_secs(60);

@@ -146,7 +146,12 @@ impl Tree {
         Ok(kind == SFlag::S_IFDIR)
     }
 
-    /// The descriptor, for `fchdir`.
+    /// A tree that another process took hold of.
+    pub(crate) fn received(fd: OwnedFd) -> Self {
+        Self { fd }
+    }
+
+    /// The descriptor, for `fchdir` and to be handed over.
     pub(crate) fn fd(&self) -> &OwnedFd {
         &self.fd
     }

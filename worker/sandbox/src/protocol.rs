@@ -1,6 +1,7 @@
 //! The messages between caller and helper, over one socket pair of records.
 //!
-//! Caller to helper: first a [`Hello`] with the request in a memory file (and the command's standard input) attached, then [`Order`]s.
+//! Caller to helper: first a [`Hello`] with the request in a memory file (and what else it comes with) attached, then [`Order`]s. A helper that was
+//! asked to prepare gets a second request.
 //! Helper to caller: one [`Report`]. Neither side sends more than fits into an empty socket buffer, so that sending never waits.
 #![expect(unsafe_code, reason = "received descriptors are numbers until they are owned")]
 
@@ -16,8 +17,8 @@ use std::io::{self, IoSlice, IoSliceMut, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use crate::fault::Fault;
-use crate::limits::{POLICY_BYTES_MAX, PROTOCOL_VERSION, RECORD_BYTES_MAX};
-use crate::policy::Policy;
+use crate::limits::{ATTACHED_MAX, POLICY_BYTES_MAX, PROTOCOL_VERSION, RECORD_BYTES_MAX};
+use crate::policy::{Identity, Policy};
 use crate::probe::Facts;
 use crate::spawn::Usage;
 
@@ -26,16 +27,42 @@ use crate::spawn::Usage;
 pub(crate) enum Request {
     /// Run the policy's command.
     Run(Policy),
+    /// Make a sandbox for a policy that comes later.
+    Prepare {
+        /// The policy's.
+        identity: Identity,
+        /// The policy's.
+        scratch_bytes: u64,
+    },
     /// Put up the whole fence of the policy, but run nothing in it: ends as exit code 0.
     Rehearse(Policy),
     /// Say what this kernel gives.
     Facts,
+    /// Fork further helpers, each with the three streams that come with a request for it.
+    Serve,
 }
 
 /// The first record.
 #[derive(Serialize, Deserialize)]
 struct Hello {
     version: u8,
+    /// Whether the command's standard input is attached.
+    input: bool,
+}
+
+/// A request with what came with it.
+pub(crate) struct Received {
+    pub(crate) request: Request,
+    /// The command's standard input.
+    pub(crate) input: Option<OwnedFd>,
+    /// What the policy names, when the caller has taken hold of it.
+    pub(crate) trees: Vec<OwnedFd>,
+}
+
+/// The answer of a server: a helper was forked; its process descriptor is attached.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Copied {
+    pub(crate) id: u32,
 }
 
 /// What the caller wants of a running command.
@@ -98,14 +125,19 @@ fn decode<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<T> {
     rmp_serde::from_slice(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
-/// Sends the request, and the command's standard input when it has one.
-pub(crate) fn send_request(to: BorrowedFd<'_>, request: &Request, input: Option<BorrowedFd<'_>>) -> io::Result<()> {
+/// Sends a request, with the command's standard input when it has one, and with what the policy names when that is held already.
+pub(crate) fn send_request(
+    to: BorrowedFd<'_>,
+    request: &Request,
+    input: Option<BorrowedFd<'_>>,
+    trees: &[BorrowedFd<'_>],
+) -> io::Result<()> {
     let mut memory = File::from(memfd_create(c"request", MFdFlags::MFD_CLOEXEC)?);
     memory.write_all(&encode(request)?)?;
     memory.seek(SeekFrom::Start(0))?;
     let mut fds = vec![memory.as_raw_fd()];
-    fds.extend(input.map(|fd| fd.as_raw_fd()));
-    let hello = encode(&Hello { version: PROTOCOL_VERSION })?;
+    fds.extend(input.iter().chain(trees).map(AsRawFd::as_raw_fd));
+    let hello = encode(&Hello { version: PROTOCOL_VERSION, input: input.is_some() })?;
     sendmsg::<()>(
         to.as_raw_fd(),
         &[IoSlice::new(&hello)],
@@ -116,9 +148,12 @@ pub(crate) fn send_request(to: BorrowedFd<'_>, request: &Request, input: Option<
     Ok(())
 }
 
-/// Receives the request; waits for it.
-pub(crate) fn receive_request(from: BorrowedFd<'_>) -> io::Result<(Request, Option<OwnedFd>)> {
+/// Receives a request; waits for it. None when the caller is gone.
+pub(crate) fn receive_request(from: BorrowedFd<'_>) -> io::Result<Option<Received>> {
     let (hello, mut fds) = receive_with_fds(from)?;
+    if hello.is_empty() {
+        return Ok(None);
+    }
     let hello: Hello = decode(&hello)?;
     if hello.version != PROTOCOL_VERSION {
         return Err(io::Error::other(format!(
@@ -131,12 +166,13 @@ pub(crate) fn receive_request(from: BorrowedFd<'_>) -> io::Result<(Request, Opti
     }
     let mut content = Vec::new();
     File::from(fds.remove(0)).take(POLICY_BYTES_MAX).read_to_end(&mut content)?;
-    Ok((decode(&content)?, fds.pop()))
+    let input = if hello.input && !fds.is_empty() { Some(fds.remove(0)) } else { None };
+    Ok(Some(Received { request: decode(&content)?, input, trees: fds }))
 }
 
 fn receive_with_fds(from: BorrowedFd<'_>) -> io::Result<(Vec<u8>, Vec<OwnedFd>)> {
     let mut bytes = [0_u8; 64];
-    let mut space = nix::cmsg_space!([i32; 2]);
+    let mut space = nix::cmsg_space!([i32; ATTACHED_MAX]);
     let mut parts = [IoSliceMut::new(&mut bytes)];
     let message = recvmsg::<()>(from.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;
     let mut fds = Vec::new();
@@ -150,6 +186,37 @@ fn receive_with_fds(from: BorrowedFd<'_>) -> io::Result<(Vec<u8>, Vec<OwnedFd>)>
     }
     let length = message.bytes;
     Ok((bytes[..length].to_vec(), fds))
+}
+
+fn send_with_fds(to: &OwnedFd, record: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let fds: Vec<_> = fds.iter().map(AsRawFd::as_raw_fd).collect();
+    let attached = [ControlMessage::ScmRights(&fds)];
+    sendmsg::<()>(to.as_raw_fd(), &[IoSlice::new(record)], &attached, MsgFlags::MSG_NOSIGNAL, None)?;
+    Ok(())
+}
+
+/// Asks a server for a helper with these streams, and waits for it: its id and its process descriptor.
+pub(crate) fn ask_for_copy(server: &OwnedFd, streams: [BorrowedFd<'_>; 3]) -> io::Result<(u32, OwnedFd)> {
+    send_with_fds(server, b"copy", &streams)?;
+    let (record, mut fds) = receive_with_fds(server.as_fd())?;
+    match (fds.pop(), record.is_empty()) {
+        (Some(process), false) => Ok((decode::<Copied>(&record)?.id, process)),
+        _ => Err(io::Error::other("the server has ended")),
+    }
+}
+
+/// Waits for a request for a helper: its streams. None when the caller is gone.
+pub(crate) fn receive_copy_request(from: &OwnedFd) -> io::Result<Option<[OwnedFd; 3]>> {
+    let (record, fds) = receive_with_fds(from.as_fd())?;
+    if record.is_empty() {
+        return Ok(None);
+    }
+    fds.try_into().map(Some).map_err(|_| io::Error::other("a helper has three streams"))
+}
+
+/// Answers it.
+pub(crate) fn tell_of_copy(to: &OwnedFd, copied: Copied, process: BorrowedFd<'_>) -> io::Result<()> {
+    send_with_fds(to, &encode(&copied)?, &[process])
 }
 
 /// Sends one record without waiting.

@@ -1,7 +1,8 @@
 //! The private root: a tmpfs with read-only system directories, a made `/etc`, few devices, a fresh `/proc`, the work directory and what was granted.
 //!
-//! In two halves. [`Sources::open`] takes hold of everything of the machine's, as detached mounts; [`Sources::build`] makes the root, lets go of the old one, and only then
-//! puts the mounts in place: every path of the second half is looked up in the new root, where no symbolic link leads out.
+//! In two halves. [`Sources::open`] takes hold of everything of the machine's, as detached mounts; [`Sources::raise`] makes the root, lets go of the old one, and only then
+//! puts the mounts in place: every path of the second half is looked up in the new root, where no symbolic link leads out. What the policy names can
+//! come after that; [`Sources::complete`] ends it.
 #![expect(unsafe_code, reason = "the umask is set by a raw call")]
 
 use nix::mount::{MntFlags, umount2};
@@ -59,13 +60,23 @@ struct Bind {
 /// Everything of the machine's that the command sees, held by descriptors.
 pub(crate) struct Sources {
     links: Vec<(PathBuf, &'static str)>,
+    /// What is not in its place yet.
     binds: Vec<Bind>,
+    /// Whether the root is there.
+    raised: bool,
 }
 
 impl Sources {
-    /// Takes hold of what the policy names. Needs the right to mount, in this or an outer namespace.
+    /// Takes hold of the system and of what the policy names. Needs the right to mount, in this or an outer namespace.
     pub(crate) fn open(policy: &Policy) -> Result<Self, Fault> {
-        let mut sources = Self { links: Vec::new(), binds: Vec::new() };
+        let mut sources = Self::system()?;
+        sources.add_named(policy, hold(policy)?)?;
+        Ok(sources)
+    }
+
+    /// Takes hold of what every command sees.
+    pub(crate) fn system() -> Result<Self, Fault> {
+        let mut sources = Self { links: Vec::new(), binds: Vec::new(), raised: false };
         for place in SYSTEM {
             sources.add_system(place)?;
         }
@@ -80,9 +91,20 @@ impl Sources {
                 Err(error) => return Err(error).blame(Mechanism::PrivateRoot, place),
             }
         }
-        sources.add_work_dir(&policy.work_dir)?;
-        sources.add_grants(policy)?;
         Ok(sources)
+    }
+
+    /// Adds what the policy names, as [`hold`] gave it.
+    pub(crate) fn add_named(&mut self, policy: &Policy, trees: Vec<Tree>) -> Result<(), Fault> {
+        let named = named(policy);
+        if named.len() != trees.len() {
+            let text = format!("{} paths are named and {} mounts came", named.len(), trees.len());
+            return Err(Fault::new(Mechanism::Helper, text));
+        }
+        for (named, tree) in named.into_iter().zip(trees) {
+            self.add(named.place.to_owned(), tree, named.mechanism)?;
+        }
+        Ok(())
     }
 
     fn add(&mut self, place: PathBuf, tree: Tree, mechanism: Mechanism) -> Result<(), Fault> {
@@ -107,30 +129,8 @@ impl Sources {
         Ok(())
     }
 
-    fn add_work_dir(&mut self, path: &Path) -> Result<(), Fault> {
-        let mechanism = Mechanism::WorkDirectory;
-        let tree = Tree::open(path, Access::ReadWrite).blame(mechanism, &shown(path))?;
-        if !tree.is_dir().blame(mechanism, &shown(path))? {
-            return Err(Fault::new(mechanism, format!("{} is not a directory", shown(path))));
-        }
-        self.add(BUILD_DIR.into(), tree, mechanism)
-    }
-
-    /// Outer paths first, so that a grant inside another one ends up on top of it; at the same path the writable one wins.
-    fn add_grants(&mut self, policy: &Policy) -> Result<(), Fault> {
-        let read = policy.read.iter().map(|path| (path, Access::ReadOnly));
-        let write = policy.write.iter().map(|path| (path, Access::ReadWrite));
-        let mut grants: Vec<_> = read.chain(write).collect();
-        grants.sort_by_key(|(path, access)| (path.components().count(), *access == Access::ReadWrite));
-        for (path, access) in grants {
-            let tree = Tree::open_exact(path, access).map_err(|error| grant_fault(path, &error))?;
-            self.add(path.clone(), tree, Mechanism::Grant)?;
-        }
-        Ok(())
-    }
-
-    /// Builds the root and makes it this process's only one. The first process of the pid namespace calls it.
-    pub(crate) fn build(self, policy: &Policy, ids: Ids) -> Result<(), Fault> {
+    /// Makes the root, with what is held so far, and makes it this process's only one. The first process of the pid namespace calls it.
+    pub(crate) fn raise(&mut self, scratch_bytes: u64, ids: Ids) -> Result<(), Fault> {
         // SAFETY: sets a number of the process.
         unsafe { libc::umask(0) };
         // Before the old root goes: the kernel gives a new /proc only to those who see a whole one already.
@@ -138,25 +138,77 @@ impl Sources {
             let text = format!("can't be mounted: {error}; does a container hide parts of the worker's own /proc?");
             Fault::new(Mechanism::Proc, text)
         })?;
-        enter_new_root(policy).blame(Mechanism::PrivateRoot, "tmpfs")?;
+        enter_new_root(scratch_bytes).blame(Mechanism::PrivateRoot, "tmpfs")?;
         make_skeleton(&self.links, ids).blame(Mechanism::PrivateRoot, "directories")?;
         proc.attach(Path::new("/proc")).blame(Mechanism::Proc, "/proc")?;
         etc::write(ids).blame(Mechanism::PrivateRoot, "/etc")?;
-        for file in &policy.files {
-            write_private(file, ids).blame(Mechanism::PrivateFile, &shown(&file.name))?;
-        }
         for place in SCRATCH {
             let place = Path::new(place);
             Tree::again(place).and_then(|tree| tree.attach(place)).blame(Mechanism::PrivateRoot, &shown(place))?;
         }
-        for bind in &self.binds {
-            put(bind).blame(bind.mechanism, &shown(&bind.place))?;
+        self.raised = true;
+        self.put_all()
+    }
+
+    /// Adds what only this policy has, and closes the root. Raises it first when that has not been done.
+    pub(crate) fn complete(mut self, policy: &Policy, ids: Ids) -> Result<(), Fault> {
+        if !self.raised {
+            self.raise(policy.limits.scratch_bytes, ids)?;
         }
+        for file in &policy.files {
+            write_private(file, ids).blame(Mechanism::PrivateFile, &shown(&file.name))?;
+        }
+        self.put_all()?;
         make_read_only(c"/").blame(Mechanism::PrivateRoot, "read-only")?;
         // SAFETY: sets a number of the process.
         unsafe { libc::umask(0o022) };
         Ok(())
     }
+
+    fn put_all(&mut self) -> Result<(), Fault> {
+        let put = |bind: Bind| put(&bind).blame(bind.mechanism, &shown(&bind.place));
+        self.binds.drain(..).try_for_each(put)
+    }
+}
+
+/// A path that a policy names.
+struct Named<'a> {
+    path: &'a Path,
+    place: &'a Path,
+    access: Access,
+    mechanism: Mechanism,
+}
+
+/// The work directory, then the grants: outer paths first, so that a grant inside another one ends up on top of it; at the same path the
+/// writable one wins.
+fn named(policy: &Policy) -> Vec<Named<'_>> {
+    let work_dir = Named {
+        path: &policy.work_dir,
+        place: Path::new(BUILD_DIR),
+        access: Access::ReadWrite,
+        mechanism: Mechanism::WorkDirectory,
+    };
+    let grant = |path, access| Named { path, place: path, access, mechanism: Mechanism::Grant };
+    let read = policy.read.iter().map(|path| grant(path, Access::ReadOnly));
+    let write = policy.write.iter().map(|path| grant(path, Access::ReadWrite));
+    let mut grants: Vec<_> = read.chain(write).collect();
+    grants.sort_by_key(|named| (named.path.components().count(), named.access == Access::ReadWrite));
+    std::iter::once(work_dir).chain(grants).collect()
+}
+
+/// Takes hold of what a policy names, in the order in which it is put in place.
+pub(crate) fn hold(policy: &Policy) -> Result<Vec<Tree>, Fault> {
+    let open = |named: Named<'_>| match named.mechanism {
+        Mechanism::Grant => Tree::open_exact(named.path, named.access).map_err(|error| grant_fault(named.path, &error)),
+        mechanism => {
+            let tree = Tree::open(named.path, named.access).blame(mechanism, &shown(named.path))?;
+            if tree.is_dir().blame(mechanism, &shown(named.path))? {
+                return Ok(tree);
+            }
+            Err(Fault::new(mechanism, format!("{} is not a directory", shown(named.path))))
+        }
+    };
+    named(policy).into_iter().map(open).collect()
 }
 
 fn secure() -> u64 {
@@ -181,8 +233,8 @@ fn grant_fault(path: &Path, error: &io::Error) -> Fault {
 }
 
 /// Mounts the new root on top of the old one and lets go of that with all that hangs on it.
-fn enter_new_root(policy: &Policy) -> io::Result<()> {
-    let size = CString::new(policy.limits.scratch_bytes.to_string())?;
+fn enter_new_root(scratch_bytes: u64) -> io::Result<()> {
+    let size = CString::new(scratch_bytes.to_string())?;
     let inodes = CString::new(SCRATCH_INODES.to_string())?;
     let options = [(c"size", size.as_c_str()), (c"nr_inodes", inodes.as_c_str()), (c"mode", c"0755")];
     let root = Tree::new(c"tmpfs", &options, secure())?;

@@ -6,24 +6,32 @@
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{getegid, geteuid};
 use serde::{Deserialize, Serialize};
+use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, OnceLock};
+use std::thread;
 use std::time::Duration;
 
+use crate::ahead::Ahead;
 use crate::cgroup::{Cgroups, Group};
 use crate::fault::{Fault, Mechanism};
 use crate::helper::ARGUMENT;
 use crate::limits::POLICY_BYTES_MAX;
-use crate::policy::{Input, Policy, PolicyError};
+use crate::policy::{Identity, Input, Limits, Policy, PolicyError};
 use crate::protocol::{self, Heard, Order, Outcome, Report, Request};
+use crate::server::{self, Server};
 
 /// The program that puts up the fence: one whose `main` begins with [`crate::enter_if_asked`].
 #[derive(Clone, Debug)]
 pub struct Helper {
     program: PathBuf,
     cgroups: Option<Cgroups>,
+    ahead: Option<Arc<Ahead>>,
+    server: Option<Arc<Server>>,
 }
 
 impl Helper {
@@ -36,13 +44,30 @@ impl Helper {
     /// Another program, for example a small one that starts quicker. It is started with the caller's rights.
     #[must_use]
     pub fn at(program: &Path) -> Self {
-        Self { program: program.to_owned(), cgroups: None }
+        Self { program: program.to_owned(), cgroups: None, ahead: None, server: None }
+    }
+
+    /// Makes this many sandboxes ahead of need, from the first command on, for commands of this identity and with these limits, without network
+    /// and with all of the fence required; other commands get theirs when they need it.
+    #[must_use]
+    pub fn making_ahead(mut self, count: usize, identity: Identity, limits: Limits) -> Self {
+        self.ahead = Some(Arc::new(Ahead::new(count, identity, limits)));
+        self.server = Some(Arc::default());
+        self
+    }
+
+    /// Makes none ahead any more.
+    pub(crate) fn making_none_ahead(mut self) -> Self {
+        self.ahead = None;
+        self
     }
 
     /// Limits trees by cgroup besides. Detect once, at the caller's start.
     #[must_use]
     pub fn with_cgroups(mut self, cgroups: Option<Cgroups>) -> Self {
         self.cgroups = cgroups;
+        // Those that are ready have other groups.
+        self.ahead = self.ahead.map(|ahead| Arc::new(ahead.anew()));
         self
     }
 
@@ -122,6 +147,37 @@ pub struct Ending {
     pub usage: Usage,
 }
 
+/// A helper's process.
+#[derive(Debug)]
+enum Process {
+    Started(Child),
+    Copied(server::Copy),
+}
+
+impl Process {
+    fn id(&self) -> u32 {
+        match self {
+            Self::Started(child) => child.id(),
+            Self::Copied(copy) => copy.id(),
+        }
+    }
+
+    fn kill(&mut self) -> io::Result<()> {
+        match self {
+            Self::Started(child) => child.kill(),
+            Self::Copied(copy) => copy.kill(),
+        }
+    }
+
+    /// How it ended, as far as that can be known.
+    fn wait(&mut self) -> io::Result<String> {
+        match self {
+            Self::Started(child) => Ok(child.wait()?.to_string()),
+            Self::Copied(copy) => copy.wait().map(|()| "in an unknown way".to_owned()),
+        }
+    }
+}
+
 /// A command in its fence. Dropping it kills the whole tree.
 #[derive(Debug)]
 pub struct Sandboxed {
@@ -131,8 +187,9 @@ pub struct Sandboxed {
     pub stdout: Option<OwnedFd>,
     /// The reading end of its standard error, likewise.
     pub stderr: Option<OwnedFd>,
-    control: OwnedFd,
-    helper: Child,
+    pub(crate) control: OwnedFd,
+    /// There until this is dropped.
+    helper: Option<Process>,
     cgroup: Option<Group>,
     ending: Option<Ending>,
 }
@@ -153,6 +210,9 @@ pub fn spawn(helper: &Helper, policy: &Policy) -> Result<Sandboxed, SandboxError
         let max = POLICY_BYTES_MAX / 2;
         return Err(SandboxError::TooLarge { max });
     }
+    if let Some(running) = helper.ahead.as_ref().and_then(|ahead| ahead.run(helper, policy)) {
+        return Ok(running);
+    }
     start(helper, policy, Request::Run(policy.clone()))
 }
 
@@ -163,31 +223,54 @@ pub(crate) fn rehearse(helper: &Helper, policy: &Policy) -> Result<Sandboxed, Sa
 }
 
 fn start(helper: &Helper, policy: &Policy, request: Request) -> Result<Sandboxed, SandboxError> {
-    let pipe = || io::pipe().map_err(|source| SandboxError::Machine { what: "pipes", source });
+    let input = InputPipe::of(policy)?;
+    let mut running = begin(helper, &policy.limits)?;
+    if let Err(source) = protocol::send_request(running.control.as_fd(), &request, input.inside(), &[]) {
+        return Err(SandboxError::Helper { program: helper.program.clone(), source });
+    }
+    running.stdin = input.outside;
+    Ok(running)
+}
+
+/// The standard input of a command.
+pub(crate) struct InputPipe {
+    inside: Option<OwnedFd>,
+    pub(crate) outside: Option<OwnedFd>,
+}
+
+impl InputPipe {
+    pub(crate) fn of(policy: &Policy) -> Result<Self, SandboxError> {
+        match policy.input {
+            Input::Empty => Ok(Self { inside: None, outside: None }),
+            Input::Pipe => {
+                let (inside, outside) = pipe()?;
+                Ok(Self { inside: Some(inside.into()), outside: Some(outside.into()) })
+            }
+        }
+    }
+
+    pub(crate) fn inside(&self) -> Option<BorrowedFd<'_>> {
+        self.inside.as_ref().map(AsFd::as_fd)
+    }
+}
+
+fn pipe() -> Result<(io::PipeReader, io::PipeWriter), SandboxError> {
+    io::pipe().map_err(|source| SandboxError::Machine { what: "pipes", source })
+}
+
+/// Starts a helper that has no request yet.
+pub(crate) fn begin(helper: &Helper, limits: &Limits) -> Result<Sandboxed, SandboxError> {
     let (stdout, stdout_inside) = pipe()?;
     let (stderr, stderr_inside) = pipe()?;
-    let (input_inside, stdin) = match policy.input {
-        Input::Empty => (None, None),
-        Input::Pipe => {
-            let (inside, outside) = pipe()?;
-            (Some(OwnedFd::from(inside)), Some(OwnedFd::from(outside)))
-        }
-    };
-    let (control, mut child) = start_helper(helper, stdout_inside.into(), stderr_inside.into())?;
+    let (control, child) = start_helper(helper, stdout_inside.into(), stderr_inside.into())?;
     // The helper does nothing before it has its request, so that no process of it is ever outside the group.
-    let cgroup = helper.cgroups.as_ref().and_then(|cgroups| cgroups.for_command(&child, &policy.limits));
-    let input = input_inside.as_ref().map(AsFd::as_fd);
-    if let Err(source) = protocol::send_request(control.as_fd(), &request, input) {
-        end_helper(&mut child);
-        let program = helper.program.clone();
-        return Err(SandboxError::Helper { program, source });
-    }
+    let cgroup = helper.cgroups.as_ref().and_then(|cgroups| cgroups.for_command(child.id(), limits));
     Ok(Sandboxed {
-        stdin,
+        stdin: None,
         stdout: Some(stdout.into()),
         stderr: Some(stderr.into()),
         control,
-        helper: child,
+        helper: Some(child),
         cgroup,
         ending: None,
     })
@@ -195,25 +278,46 @@ fn start(helper: &Helper, policy: &Policy, request: Request) -> Result<Sandboxed
 
 /// Starts the helper with the control socket as its standard input: so it needs no descriptor that other threads' children could inherit too,
 /// and the standard library can use the quick way of starting a process.
-fn start_helper(helper: &Helper, stdout: OwnedFd, stderr: OwnedFd) -> Result<(OwnedFd, Child), SandboxError> {
-    let (control, inside) = protocol::pair().map_err(|source| SandboxError::Machine { what: "sockets", source })?;
-    let child = Command::new(&helper.program)
+fn start_helper(helper: &Helper, stdout: OwnedFd, stderr: OwnedFd) -> Result<(OwnedFd, Process), SandboxError> {
+    let (control, inside) = pair()?;
+    if let Some(server) = &helper.server
+        && let Ok(copy) = server.copy(|| start_server(helper), [&inside, &stdout, &stderr])
+    {
+        return Ok((control, Process::Copied(copy)));
+    }
+    let child = start_program(helper, inside, stdout, stderr)?;
+    Ok((control, Process::Started(child)))
+}
+
+fn pair() -> Result<(OwnedFd, OwnedFd), SandboxError> {
+    protocol::pair().map_err(|source| SandboxError::Machine { what: "sockets", source })
+}
+
+fn start_server(helper: &Helper) -> io::Result<(OwnedFd, Child)> {
+    let (control, inside) = protocol::pair()?;
+    let null = || OpenOptions::new().write(true).open("/dev/null").map(OwnedFd::from);
+    let child = start_program(helper, inside, null()?, null()?).map_err(io::Error::other)?;
+    protocol::send_request(control.as_fd(), &Request::Serve, None, &[])?;
+    Ok((control, child))
+}
+
+fn start_program(helper: &Helper, control: OwnedFd, stdout: OwnedFd, stderr: OwnedFd) -> Result<Child, SandboxError> {
+    Command::new(&helper.program)
         .arg(ARGUMENT)
         .env_clear()
-        .stdin(Stdio::from(inside))
+        .stdin(Stdio::from(control))
         .stdout(Stdio::from(stdout))
         .stderr(Stdio::from(stderr))
         .spawn()
-        .map_err(|source| SandboxError::Helper { program: helper.program.clone(), source })?;
-    Ok((control, child))
+        .map_err(|source| SandboxError::Helper { program: helper.program.clone(), source })
 }
 
 /// Asks the helper a question that needs no policy.
 pub(crate) fn ask(helper: &Helper, request: &Request) -> Result<Report, SandboxError> {
     let failed = |source| SandboxError::Helper { program: helper.program.clone(), source };
-    let null = || std::fs::OpenOptions::new().write(true).open("/dev/null").map(OwnedFd::from).map_err(failed);
+    let null = || OpenOptions::new().write(true).open("/dev/null").map(OwnedFd::from).map_err(failed);
     let (control, mut child) = start_helper(helper, null()?, null()?)?;
-    let answer = protocol::send_request(control.as_fd(), request, None)
+    let answer = protocol::send_request(control.as_fd(), request, None, &[])
         .and_then(|()| wait_readable(control.as_fd()))
         .and_then(|()| protocol::hear(&control));
     end_helper(&mut child);
@@ -225,7 +329,7 @@ pub(crate) fn ask(helper: &Helper, request: &Request) -> Result<Report, SandboxE
     }
 }
 
-fn end_helper(child: &mut Child) {
+fn end_helper(child: &mut Process) {
     // Both fail only when the helper is already gone and waited for.
     let _ = child.kill();
     let _ = child.wait();
@@ -260,7 +364,7 @@ impl Sandboxed {
     /// The process id of the helper, for messages.
     #[must_use]
     pub fn helper_id(&self) -> u32 {
-        self.helper.id()
+        self.helper.as_ref().map_or(0, Process::id)
     }
 
     /// Sends a signal to the command's process group; to one that has ended, nothing.
@@ -279,7 +383,7 @@ impl Sandboxed {
         match self.order(Order::Kill) {
             Ok(()) => Ok(()),
             // The tree dies with the helper: its first process has the helper's death as death signal.
-            Err(_) => self.helper.kill(),
+            Err(_) => self.helper.as_mut().map_or(Ok(()), Process::kill),
         }
     }
 
@@ -310,7 +414,7 @@ impl Sandboxed {
                 Some(report) => ending(report),
                 None => lost(&format!(
                     "ended ({}) without a report; was it killed, or does its main not begin with enter_if_asked?",
-                    self.helper.wait()?
+                    self.helper.as_mut().map(Process::wait).transpose()?.unwrap_or_default()
                 )),
             };
             let out_of_memory = self.cgroup.as_ref().is_some_and(Group::ran_out_of_memory);
@@ -358,11 +462,34 @@ fn lost(text: &str) -> Ending {
 
 impl Drop for Sandboxed {
     fn drop(&mut self) {
-        if self.ending.is_none() {
-            end_helper(&mut self.helper);
-        } else {
-            // It ends by itself within a millisecond or two; it fails only when it was waited for already.
-            let _ = self.helper.wait();
+        let (helper, cgroup) = (self.helper.take(), self.cgroup.take());
+        if let Some(mut helper) = helper {
+            match self.ending {
+                None => end_helper(&mut helper),
+                // The tree is dead; the kernel needs a millisecond or two to take the namespaces down, in which nobody has to wait.
+                Some(_) => bury(helper, cgroup),
+            }
         }
+    }
+}
+
+/// Waits for a helper that ends, then removes its group, in the background.
+fn bury(helper: Process, cgroup: Option<Group>) {
+    type Ended = (Process, Option<Group>);
+    static BURIER: OnceLock<Option<Sender<Ended>>> = OnceLock::new();
+    let wait = |(mut helper, cgroup): Ended| {
+        // It fails only when it was waited for already.
+        let _ = helper.wait();
+        drop(cgroup);
+    };
+    let start = || {
+        let (sender, ended) = channel::<Ended>();
+        let waiting = move || ended.into_iter().for_each(wait);
+        thread::Builder::new().name("ended-sandboxes".to_owned()).spawn(waiting).ok().map(|_| sender)
+    };
+    match BURIER.get_or_init(start) {
+        // The thread ends only with the process.
+        Some(burier) => drop(burier.send((helper, cgroup))),
+        None => wait((helper, cgroup)),
     }
 }

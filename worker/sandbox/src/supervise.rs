@@ -13,38 +13,77 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use crate::fault::{Blame, Fault, Mechanism};
-use crate::helper::{Ids, Job, become_ids, close_standard, report, set_dumpable};
+use crate::helper::{Ids, Job, Prepared, become_ids, close_standard, ids_of, report, set_dumpable};
 use crate::memory::Watch;
+use crate::mounts::Tree;
 use crate::payload::Payload;
-use crate::policy::Policy;
-use crate::protocol::{self, Heard, Order, Outcome, Report};
+use crate::policy::{Floor, Network, Policy};
+use crate::protocol::{self, Heard, Order, Outcome, Received, Report, Request};
 use crate::proxy::Forwarder;
-use crate::root::Sources;
+use crate::root::{self, Sources};
 use crate::spawn::Usage;
 use crate::{caps, network};
 
 /// Runs the job and ends the process, and with it all that is left in the pid namespace.
 pub(crate) fn first_process(job: Job) -> ! {
-    let Job { policy, input, sources, door, ids, still_root, rehearsal, control } = job;
-    let fenced = fence(&policy, sources, ids, still_root).and_then(|()| door.map(Forwarder::listen).transpose());
-    let code = match fenced {
-        Ok(forwarder) => {
-            let payload = Payload { policy, input, rehearsal };
-            supervise(payload, forwarder, control)
-        }
-        Err(fault) => {
-            report(&control, fault);
-            1
-        }
+    let control = job.control.try_clone();
+    end(control, network::set_up().and_then(|()| run(job)))
+}
+
+/// Makes ready what needs no policy, waits for the policy, and goes on as [`first_process`].
+pub(crate) fn prepared_process(prepared: Prepared) -> ! {
+    let control = prepared.control.try_clone();
+    end(control, prepare(prepared))
+}
+
+fn prepare(prepared: Prepared) -> Result<i32, Fault> {
+    let Prepared { ids, mut sources, scratch_bytes, opens, control } = prepared;
+    // Nobody waits for a sandbox whose helper is gone.
+    prctl::set_pdeathsig(Signal::SIGKILL).blame(Mechanism::Helper, "parent death signal")?;
+    network::set_up()?;
+    if !opens {
+        sources.raise(scratch_bytes, ids)?;
+    }
+    let received = protocol::receive_request(control.as_fd()).blame(Mechanism::Helper, "request")?;
+    let Some(Received { request: Request::Run(policy), input, trees }) = received else {
+        return Ok(0);
     };
+    if ids_of(policy.identity)? != ids || policy.floor != Floor::Required || policy.network != Network::None {
+        return Err(Fault::new(Mechanism::Helper, "the policy is not one that this sandbox was made for"));
+    }
+    if policy.limits.scratch_bytes != scratch_bytes {
+        return Err(Fault::new(Mechanism::Helper, "the policy has other limits than this sandbox was made for"));
+    }
+    let trees = match opens {
+        true => root::hold(&policy)?,
+        false => trees.into_iter().map(Tree::received).collect(),
+    };
+    sources.add_named(&policy, trees)?;
+    run(Job { policy, input, sources, ids, door: None, still_root: false, rehearsal: false, control })
+}
+
+fn end(control: std::io::Result<OwnedFd>, ended: Result<i32, Fault>) -> ! {
+    let code = ended.unwrap_or_else(|fault| {
+        // Without a descriptor more there is nobody to tell; the caller sees that it has ended.
+        if let Ok(control) = control {
+            report(&control, fault);
+        }
+        1
+    });
     // SAFETY: ends the process at once; it is a fork and must not run what the helper registered for its own end.
     unsafe { libc::_exit(code) }
 }
 
+fn run(job: Job) -> Result<i32, Fault> {
+    let Job { policy, input, sources, door, ids, still_root, rehearsal, control } = job;
+    fence(&policy, sources, ids, still_root)?;
+    let forwarder = door.map(Forwarder::listen).transpose()?;
+    Ok(supervise(Payload { policy, input, rehearsal }, forwarder, control))
+}
+
 /// Everything that holds for the first process as well as for the command.
 fn fence(policy: &Policy, sources: Sources, ids: Ids, still_root: bool) -> Result<(), Fault> {
-    network::set_up()?;
-    sources.build(policy, ids)?;
+    sources.complete(policy, ids)?;
     caps::drop_bounding()?;
     if still_root {
         become_ids(ids)?;

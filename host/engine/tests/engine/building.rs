@@ -226,6 +226,31 @@ fn a_worker_that_says_goodbye_is_lost_at_once() {
 }
 
 #[test]
+fn a_worker_that_leaves_gets_no_more_builds_until_it_is_back() {
+    let mut world = running();
+    world.tell(Input::WorkerLeaves { worker: "w1".into() });
+    assert_eq!(started(&world.finish(1, Outcome::Retry)), [""; 0], "not the next one, and not the same again");
+    world.leave("w1", true);
+    assert_eq!(started(&world.pass(60)), [""; 0]);
+    assert_eq!(started(&world.connect("w1", 1)), ["linux/2 on w1"]);
+}
+
+#[test]
+fn a_build_may_be_stopped_with_its_worker_as_often_as_it_takes() {
+    let mut world = running();
+    for build in 1..=5 {
+        world.tell(Input::WorkerLeaves { worker: "w1".into() });
+        world.finish(build, Outcome::Retry);
+        world.leave("w1", true);
+        assert_eq!(world.outcome(1), None, "the request waits");
+        assert_eq!(started(&world.connect("w1", 1)), [format!("linux/{} on w1", build + 1)]);
+        world.accept(build + 1);
+    }
+    world.finish(6, Outcome::Success);
+    assert_eq!(world.outcome(1), Some(Outcome::Success));
+}
+
+#[test]
 fn a_running_build_survives_a_cut() {
     let mut world = running();
     world.connect("w2", 1);

@@ -20,6 +20,7 @@ pub(crate) fn job(steps: &[&str]) -> Arc<Job> {
         plugin: PluginRef { name: "shell".to_owned(), digest: Digest("0".repeat(64).into()) },
         config: serde_json::json!({ "command": ["true"] }),
         grant: Grant::default(),
+        limits: stampmill_model::PluginLimits::default(),
         when: None,
         halt_on_failure: true,
         flunk_on_failure: true,

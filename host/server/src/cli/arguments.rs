@@ -10,8 +10,8 @@ use clap_complete::Shell;
 
 pub(crate) use self::accounts::{TokenCommand, UserCommand, WorkerTokenArgs};
 pub(crate) use self::asking::{
-    BuildsArgs, BuildsState, CancelArgs, ChangeArgs, ExplainArgs, ForceArgs, LogArgs, RebuildArgs, Subject, Target,
-    TargetArgs,
+    ApproveArgs, BuildsArgs, BuildsState, CancelArgs, ChangeArgs, ExplainArgs, ForceArgs, LogArgs, RebuildArgs,
+    Subject, Target, TargetArgs,
 };
 
 const EXAMPLES: &str = "\
@@ -21,6 +21,7 @@ Examples:
   stampmill force linux --wait          build now, end with the build
   stampmill log linux/12 --follow       the log of build 12 of builder linux as it grows
   stampmill explain 40                  why request 40 waits
+  stampmill run check                   run job `check` here, on your edits, without a server
   stampmill check                       is the configuration right, and what may each plugin do
 
 Commands that talk to a host use the administrator's socket in its data directory, or
@@ -32,7 +33,7 @@ Exit codes:
   2    the command makes no sense, or was refused: the message says what to mend
   3    the host or something else that it needs is not there: trying again may help
   4    the build ended by exception or was cancelled, or Stampmill itself is broken
-  130  Ctrl-C while waiting for a build, which goes on";
+  130  Ctrl-C while waiting for a build, which goes on, or in `demo`";
 
 /// A continuous-integration server: every extension is a WebAssembly component, every step runs in a sandbox.
 #[derive(Parser, Debug)]
@@ -57,6 +58,8 @@ pub(crate) enum Command {
     Worker(WorkerArgs),
     /// Check the configuration and every plugin, and show what each may do
     Check(CheckArgs),
+    /// Run a job on this machine, without a server, in the same sandbox
+    Run(RunArgs),
     /// Look at plugins
     #[command(subcommand)]
     Plugin(PluginCommand),
@@ -68,6 +71,8 @@ pub(crate) enum Command {
     Builds(BuildsArgs),
     /// Show the log of a build
     Log(LogArgs),
+    /// Let a request be built that awaits approval, or refuse it
+    Approve(ApproveArgs),
     /// End a build, or a request that waits
     Cancel(CancelArgs),
     /// Build again, with the same sources and properties
@@ -174,6 +179,33 @@ pub(crate) struct CheckArgs {
     /// Refuse when a plugin would have to be pinned, instead of writing stampmill.lock
     #[arg(long)]
     pub(crate) locked: bool,
+}
+
+/// A job on this machine.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+What is built is the commit that is checked out and every edit since, new files too, unless git ignores
+them. Logs are on standard output, all else on standard error. Ctrl-C ends the job, and once more at once.
+
+Examples:
+  stampmill run check
+  stampmill run check --dir ~/src/app --property fast:=true
+  stampmill run release --dir app=~/src/app --dir docs=~/src/docs")]
+pub(crate) struct RunArgs {
+    /// The job's name in the configuration
+    pub(crate) job: String,
+    /// The git work tree to build; with several codebases CODEBASE=DIR for each [default: this directory]
+    #[arg(long = "dir", value_name = "[CODEBASE=]DIR")]
+    pub(crate) dirs: Vec<String>,
+    /// A property, NAME=TEXT or NAME:=JSON; may be repeated
+    #[arg(short, long = "property", value_name = "NAME=VALUE", value_parser = parse_property)]
+    pub(crate) properties: Vec<(String, serde_json::Value)>,
+    /// The configuration
+    #[arg(long, value_name = "FILE", default_value = "stampmill.toml", env = "STAMPMILL_CONFIG")]
+    pub(crate) config: PathBuf,
+    /// Where work directories and compiled plugins are kept from run to run [default: in the user's cache directory]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
 }
 
 /// Plugins.

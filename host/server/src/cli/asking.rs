@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::{Map, Value, json};
 
-use super::arguments::{BuildsArgs, BuildsState, CancelArgs, ForceArgs, RebuildArgs, TargetArgs};
+use super::arguments::{ApproveArgs, BuildsArgs, BuildsState, CancelArgs, ForceArgs, RebuildArgs, TargetArgs};
 use super::connection::Connection;
 use super::output::{first_line, say, say_json, table};
 use super::waiting::{builds as newest_builds, named_build, until_complete};
@@ -64,6 +64,19 @@ async fn made(connection: &Connection, answer: Value, wait: bool, as_json: bool)
     }
     for request in &made.requests {
         say(format!("request {request} is in the queue; `stampmill explain {request}` says why it waits"))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Lets a request be built that awaits approval, or refuses it.
+pub(crate) async fn approve(args: ApproveArgs) -> anyhow::Result<ExitCode> {
+    let connection = Connection::new(&args.target)?;
+    let (request, body) = (args.request, json!({ "approved": !args.refuse }));
+    connection.post(&["requests", &request.to_string(), "approve"], &body).await?;
+    if args.refuse {
+        say(format!("request {request} is refused and will not be built"))?;
+    } else {
+        say(format!("request {request} is approved and in the queue"))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -71,7 +71,7 @@ fn counted(count: usize, noun: &str) -> String {
 
 /// A grant in words.
 pub(super) fn granted(grant: &Grant) -> String {
-    let Grant { command, net, read, write, http, secret } = grant;
+    let Grant { command, net, read, write, http, secret, credential } = grant;
     let words = [
         ("run", command),
         ("connect to", net),
@@ -81,6 +81,7 @@ pub(super) fn granted(grant: &Grant) -> String {
         ("use the secrets", secret),
     ];
     let parts = words.into_iter().filter(|(_, items)| !items.is_empty());
-    let parts: Vec<String> = parts.map(|(word, items)| format!("{word} {}", items.join(", "))).collect();
+    let mut parts: Vec<String> = parts.map(|(word, items)| format!("{word} {}", items.join(", "))).collect();
+    parts.extend(credential.iter().map(|(name, origins)| format!("show the secret {name} to {}", origins.join(", "))));
     if parts.is_empty() { "nothing".to_owned() } else { parts.join("; ") }
 }

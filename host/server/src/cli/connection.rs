@@ -1,5 +1,6 @@
 //! Reaching a host: through the administrator's socket in its data directory, or at an address with a token.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
@@ -55,6 +56,12 @@ impl Connection {
             base.set_path(&format!("{}/", base.path()));
         }
         let token = token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
+        if token.is_some() && readable_on_the_way(&base) {
+            eprintln!(
+                "warning: the token goes to {} unencrypted, and whoever is on the way can read it; use https",
+                base.origin().ascii_serialization()
+            );
+        }
         let http =
             reqwest::Client::builder().connect_timeout(CONNECT_WITHIN).redirect(reqwest::redirect::Policy::none());
         Ok(Self { http: http.build()?, base, token, place: Place::Address(host.to_owned()) })
@@ -184,8 +191,11 @@ impl Connection {
         let told = serde_json::from_slice::<Value>(&bytes).ok();
         let message = told.as_ref().and_then(|told| told.pointer("/error/message")).and_then(Value::as_str);
         let mut text = message.map_or_else(|| format!("the host at {} answers {status}", self.shown()), clean_lines);
-        if status == StatusCode::UNAUTHORIZED && self.token.is_none() {
-            text.push_str("; give it with --token or STAMPMILL_TOKEN, made by `stampmill token create`");
+        if status == StatusCode::UNAUTHORIZED {
+            text.push_str(match self.token {
+                None => "; give it with --token or STAMPMILL_TOKEN, made by `stampmill token create`",
+                Some(_) => "; `stampmill token create` on the host's machine makes another",
+            });
         }
         match status {
             StatusCode::TOO_MANY_REQUESTS
@@ -197,6 +207,17 @@ impl Connection {
         }
         .into()
     }
+}
+
+/// Whether others may read what is sent there: plain HTTP that leaves this machine. A name other than `localhost` may lead anywhere.
+fn readable_on_the_way(base: &Url) -> bool {
+    let host = base.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    let stays_here = match address {
+        Ok(address) => address.to_canonical().is_loopback(),
+        Err(_) => host == "localhost" || host.ends_with(".localhost"),
+    };
+    base.scheme() == "http" && !stays_here
 }
 
 /// Chooses the implementation of TLS for this process.
@@ -233,4 +254,36 @@ pub(crate) fn data_directory(told: Option<&Path>) -> PathBuf {
 /// The configuration that a host would take from here.
 pub(crate) fn configuration() -> PathBuf {
     std::env::var_os("STAMPMILL_CONFIG").map_or_else(|| PathBuf::from("stampmill.toml"), PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stays_on_this_machine_or_is_encrypted_nobody_reads_on_the_way() {
+        for quiet in [
+            "https://ci.example/",
+            "http://127.0.0.1:8010/",
+            "http://127.1.2.3/",
+            "http://[::1]:8010/",
+            "http://[::ffff:127.0.0.1]/",
+            "http://localhost/",
+            "http://LOCALHOST:1/",
+            "http://ci.localhost/",
+        ] {
+            assert!(!readable_on_the_way(&Url::parse(quiet).unwrap()), "{quiet}");
+        }
+        for open in [
+            "http://ci.example/",
+            "http://192.0.2.7:8010/",
+            "http://0.0.0.0/",
+            "http://[2001:db8::1]/",
+            "http://localhost.example/",
+            "http://notlocalhost/",
+            "http://127.0.0.1.example/",
+        ] {
+            assert!(readable_on_the_way(&Url::parse(open).unwrap()), "{open}");
+        }
+    }
 }

@@ -51,6 +51,9 @@ async fn request(connection: &Connection, id: &str, as_json: bool) -> anyhow::Re
     }
     let explanation: Explanation = read(explained)?;
     say(format!("request {id} of {}: {}", clean(&request.builder), clean(&explanation.summary)))?;
+    if request.state == "awaiting-approval" {
+        say(format!("`stampmill approve {id}` lets it be built, with --refuse it is ended"))?;
+    }
     if let Some(position) = explanation.position {
         say(format!("it is number {position} in the queue of its builder"))?;
     }

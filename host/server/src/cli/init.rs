@@ -1,12 +1,13 @@
 //! `init`: a starter configuration for a git repository. No program is run for it: a repository's own files are read as text.
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use super::arguments::InitArgs;
 use super::failure::Failure;
 use super::output::{clean, say};
+use super::work_tree::WorkTree;
 use crate::starter::{self, Project, Toolchain};
 
 /// Writes a starter configuration, and says how to go on.
@@ -93,12 +94,13 @@ fn local(directory: &Path, branch: Option<&str>) -> anyhow::Result<Project> {
     let path = path.canonicalize().map_err(|error| {
         Failure::refused(format!("{shown} can't be found: {error}; name a directory or the address of a repository"))
     })?;
-    let (root, git) = repository_root(&path).ok_or_else(|| {
+    let tree = WorkTree::around(&path).ok_or_else(|| {
         Failure::refused(format!(
             "{shown} is in no git repository: `git init` makes one, or name another directory or an address"
         ))
     })?;
-    let branch = branch.map(ToOwned::to_owned).or_else(|| checked_out(&git)).unwrap_or_else(|| "main".to_owned());
+    let branch = branch.map(ToOwned::to_owned).or_else(|| tree.branch()).unwrap_or_else(|| "main".to_owned());
+    let root = &tree.root;
     let repository = root
         .to_str()
         .ok_or_else(|| {
@@ -107,10 +109,10 @@ fn local(directory: &Path, branch: Option<&str>) -> anyhow::Result<Project> {
         .to_owned();
     // A linked work tree keeps its objects elsewhere.
     let mut paths = vec![repository.clone()];
-    let objects = common_directory(&git);
-    paths.extend(objects.to_str().filter(|_| !objects.starts_with(&root)).map(ToOwned::to_owned));
+    let common = tree.common_directory();
+    paths.extend(common.to_str().filter(|_| !common.starts_with(root)).map(ToOwned::to_owned));
     let quoted: Vec<String> = paths.into_iter().map(|path| toml::Value::String(path).to_string()).collect();
-    let toolchain = Toolchain::of(&root);
+    let toolchain = Toolchain::of(root);
     Ok(Project {
         name: short_name(&repository),
         repository,
@@ -118,42 +120,6 @@ fn local(directory: &Path, branch: Option<&str>) -> anyhow::Result<Project> {
         access: format!("read = [{}]", quoted.join(", ")),
         toolchain,
     })
-}
-
-/// The top of the work tree (or a bare repository) and the directory with its `HEAD`.
-fn repository_root(path: &Path) -> Option<(PathBuf, PathBuf)> {
-    for folder in path.ancestors() {
-        let git = folder.join(".git");
-        if is_git_directory(&git) {
-            return Some((folder.to_owned(), git));
-        }
-        if git.is_file() {
-            let text = std::fs::read_to_string(&git).ok()?;
-            let linked = folder.join(text.trim().strip_prefix("gitdir:")?.trim());
-            return Some((folder.to_owned(), linked.canonicalize().ok()?));
-        }
-        if is_git_directory(folder) {
-            return Some((folder.to_owned(), folder.to_owned()));
-        }
-    }
-    None
-}
-
-/// Where the objects are: work trees that `git worktree` made name another place in `commondir`.
-fn common_directory(git: &Path) -> PathBuf {
-    let named = std::fs::read_to_string(git.join("commondir")).ok();
-    let common = named.and_then(|text| git.join(text.trim()).canonicalize().ok());
-    common.unwrap_or_else(|| git.to_owned())
-}
-
-fn is_git_directory(path: &Path) -> bool {
-    path.join("HEAD").is_file() && path.join("objects").is_dir()
-}
-
-/// The branch in `HEAD`; none when a commit is checked out by itself.
-fn checked_out(git: &Path) -> Option<String> {
-    let head = std::fs::read_to_string(git.join("HEAD")).ok()?;
-    Some(head.trim().strip_prefix("ref: refs/heads/")?.to_owned())
 }
 
 /// The last part of a path or address, as far as it makes a name.

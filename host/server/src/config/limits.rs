@@ -27,3 +27,20 @@ pub(crate) const DURATION_MAX: Milliseconds = Milliseconds::from_seconds(366 * 2
 pub(crate) const BODY_BYTES: u64 = 10 << 20;
 /// The most that a body may be allowed to have: it is held in memory.
 pub(crate) const BODY_BYTES_MAX: u64 = 256 << 20;
+
+/// How long the worker process of a host that was killed goes on alone: a person who starts the host again does so within the hour.
+pub(crate) const LOCAL_WORKER_ALONE: Milliseconds = Milliseconds::from_seconds(3600);
+
+/// The most memory that any plugin may be configured to have: all that the runtime can give to one.
+pub(crate) const PLUGIN_MEMORY_MAX: u64 = stampmill_runtime::limits::MEMORY_BYTES_MAX;
+/// The most memory that a use of a plugin may be given when `[limits]` says nothing: sixteen times the default, so that a slip of the pen
+/// does not take the machine.
+pub(crate) const PLUGIN_MEMORY: u64 = 1 << 30;
+/// The most time that a call may be given when `[limits]` says nothing: six times what the first clone of a large repository gets.
+pub(crate) const PLUGIN_TIME: Milliseconds = Milliseconds::from_seconds(3600);
+/// The same for computing and for one call out of a plugin: ten times their defaults.
+pub(crate) const PLUGIN_COMPUTE: Milliseconds = Milliseconds::from_seconds(600);
+/// See [`PLUGIN_COMPUTE`].
+pub(crate) const PLUGIN_HOST_CALL: Milliseconds = Milliseconds::from_seconds(600);
+/// Shortest limit of a plugin's time: guests are interrupted in steps of this length.
+pub(crate) const PLUGIN_TIME_LEAST: Milliseconds = Milliseconds(10);

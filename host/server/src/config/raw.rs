@@ -12,7 +12,7 @@ use toml::de::DeTable;
 
 use super::finding::{Problem, Sink, Span};
 use super::limits;
-use super::reader::{At, Table};
+use super::reader::{At, NamedTexts, Table};
 use super::value::ConfigValue;
 
 /// The whole file.
@@ -43,6 +43,16 @@ pub(super) struct Use {
     pub(super) plugin: At<String>,
     pub(super) config: ConfigValue,
     pub(super) grant: Grant,
+    pub(super) limits: UseLimits,
+}
+
+/// What one use of a plugin may use up.
+#[derive(Clone, Debug, Default)]
+pub(super) struct UseLimits {
+    pub(super) memory: Option<At<u64>>,
+    pub(super) time: Option<At<Milliseconds>>,
+    pub(super) compute: Option<At<Milliseconds>>,
+    pub(super) host_call: Option<At<Milliseconds>>,
 }
 
 /// The keys of a grant that are there, even when they are empty: an empty list is an answer too.
@@ -52,6 +62,10 @@ pub(super) struct Grant {
     pub(super) span: Option<Span>,
     /// Key, its place, its items.
     pub(super) keys: Vec<(&'static str, Span, Vec<At<String>>)>,
+    /// The place of `credential`, if it is there.
+    pub(super) credential: Option<Span>,
+    /// Under `credential`: a secret and the origins that get to see it.
+    pub(super) credentials: Vec<NamedTexts>,
 }
 
 #[derive(Debug)]
@@ -163,11 +177,16 @@ pub(super) enum SecretFrom {
 #[derive(Debug, Default)]
 pub(super) struct Limits {
     pub(super) body_bytes: Option<u64>,
+    pub(super) local_worker_alone: Option<Milliseconds>,
     pub(super) worker_lost_after: Option<Milliseconds>,
     pub(super) build_attempts: Option<u32>,
     pub(super) report_attempts: Option<u32>,
     pub(super) retry_pause_most: Option<Milliseconds>,
     pub(super) declined_for: Option<Milliseconds>,
+    pub(super) plugin_memory: Option<u64>,
+    pub(super) plugin_time: Option<Milliseconds>,
+    pub(super) plugin_compute: Option<Milliseconds>,
+    pub(super) plugin_host_call: Option<Milliseconds>,
 }
 
 #[derive(Debug)]
@@ -242,24 +261,38 @@ fn check_name(word: &str, name: &At<String>, sink: &Sink) {
     );
 }
 
-/// `plugin`, `config` and `grant` of a table.
+/// `plugin`, `config`, `grant` and `limits` of a table.
 fn usage(table: &Table<'_>, what: &str) -> Option<Use> {
     let plugin = table.required_text("plugin", "plugin = \"NAME\"; `stampmill plugin list` shows them");
     let config = table.json("config");
     let grant = table.table("grant", format!("the grant of {what}")).map(grant).unwrap_or_default();
+    let limits = table.table("limits", format!("the limits of {what}")).map(use_limits).unwrap_or_default();
     let plugin = plugin?;
     let config = config.unwrap_or_else(|| ConfigValue::empty(plugin.span.clone()));
-    Some(Use { what: what.to_owned(), plugin, config, grant })
+    Some(Use { what: what.to_owned(), plugin, config, grant, limits })
+}
+
+fn use_limits(table: Table<'_>) -> UseLimits {
+    let limits = UseLimits {
+        memory: table.bytes("memory", limits::PLUGIN_MEMORY_MAX),
+        time: table.duration("time", limits::PLUGIN_TIME_LEAST),
+        compute: table.duration("compute", limits::PLUGIN_TIME_LEAST),
+        host_call: table.duration("host-call", limits::PLUGIN_TIME_LEAST),
+    };
+    table.finish();
+    limits
 }
 
 fn grant(table: Table<'_>) -> Grant {
-    let mut grant = Grant { span: Some(table.span.clone()), keys: Vec::new() };
+    let mut grant = Grant { span: Some(table.span.clone()), ..Grant::default() };
     for key in ["command", "net", "read", "write", "http", "secret"] {
         if let Some(items) = table.texts(key) {
             let place = table.key_span(key).unwrap_or(items.span);
             grant.keys.push((key, place, items.value));
         }
     }
+    grant.credential = table.key_span("credential");
+    grant.credentials = table.named_texts("credential", "credential = { NAME = [\"https://host\"] }");
     table.finish();
     grant
 }

@@ -27,6 +27,9 @@ impl<T> At<T> {
     }
 }
 
+/// A name of the operator's choice with a list of texts.
+pub(crate) type NamedTexts = (At<String>, At<Vec<At<String>>>);
+
 type Entry<'a> = (Span, &'a DeValue<'a>, Span);
 
 /// One table of the file.
@@ -191,12 +194,31 @@ impl<'a> Table<'a> {
     /// A list of texts; `None` when the key is missing.
     pub(crate) fn texts(&self, key: &'static str) -> Option<At<Vec<At<String>>>> {
         let entry = self.entry(key)?;
+        self.texts_of(key, &entry)
+    }
+
+    /// A table of lists of texts, by names of the operator's choice, in the order of the file.
+    pub(crate) fn named_texts(&self, key: &'static str, mend: &str) -> Vec<NamedTexts> {
+        let Some(entry) = self.entry(key) else { return Vec::new() };
+        let DeValue::Table(entries) = entry.1 else {
+            self.wrong_type(key, &entry, "a table", Some(format!("write `{mend}`")));
+            return Vec::new();
+        };
+        let table = Table::new(format!("`{key}` of {}", self.what), entry.2, entries, self.sink);
+        let texts = |(name, entry): (At<String>, Entry<'a>)| {
+            let texts = table.texts_of(&name.value, &entry)?;
+            Some((name, texts))
+        };
+        table.in_order().into_iter().filter_map(texts).collect()
+    }
+
+    fn texts_of(&self, key: &str, entry: &Entry<'_>) -> Option<At<Vec<At<String>>>> {
         let DeValue::Array(array) = entry.1 else {
             let mend = match entry.1 {
                 DeValue::String(text) => Some(format!("write `{key} = [{:?}]`", text.as_ref())),
                 _ => None,
             };
-            self.wrong_type(key, &entry, "a list of texts", mend);
+            self.wrong_type(key, entry, "a list of texts", mend);
             return None;
         };
         let mut texts = Vec::new();
@@ -206,7 +228,7 @@ impl<'a> Table<'a> {
                 other => self.wrong_type(key, &(entry.0.clone(), other, item.span()), "a list of texts", None),
             }
         }
-        Some(At { value: texts, span: entry.2 })
+        Some(At { value: texts, span: entry.2.clone() })
     }
 
     /// One of a few words.

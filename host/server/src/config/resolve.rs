@@ -17,7 +17,7 @@ use super::lock::NewPin;
 use super::nearest::did_you_mean;
 use super::raw::{self, File, SecretFrom};
 use super::reader::At;
-use super::uses::{self, Checker};
+use super::uses::{self, Checker, Most};
 use super::{Bundled, HostLimits, PluginFile, PluginUse, SecretSource, limits};
 use crate::config::lock::Lock;
 use crate::config::shelf::Shelf;
@@ -45,7 +45,7 @@ pub(super) fn resolve(file: File, bundled: &[Bundled], folder: &Path, lock: &Loc
     warnings::report(&file, sink);
     let shelf = Shelf::new(bundled, &file.plugins, folder, lock, sink);
     let secret_names = file.secrets.iter().map(|secret| secret.name.value.clone()).collect();
-    let checker = Checker { shelf, secrets: secret_names, sink };
+    let checker = Checker { shelf, secrets: secret_names, most: Most::new(&file.limits), sink };
 
     let (sources, change_sources) = scheduling::change_sources(file.change_sources, &checker);
     let codebases = file.codebases.and_then(|usage| checker.check(usage, uses::CODEBASES));
@@ -84,7 +84,10 @@ pub(super) fn resolve(file: File, bundled: &[Bundled], folder: &Path, lock: &Loc
         reporters,
         steps,
         secrets: secrets(file.secrets, folder, sink),
-        limits: HostLimits { body_bytes: file.limits.body_bytes.unwrap_or(limits::BODY_BYTES) },
+        limits: HostLimits {
+            body_bytes: file.limits.body_bytes.unwrap_or(limits::BODY_BYTES),
+            local_worker_alone: file.limits.local_worker_alone.unwrap_or(limits::LOCAL_WORKER_ALONE),
+        },
     }
 }
 

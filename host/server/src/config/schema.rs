@@ -1,20 +1,24 @@
 //! A plugin's configuration against the JSON Schema in its manifest, with the places of what is wrong.
 
+mod names;
+
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::{PatternOptions, ValidationError};
 use serde_json::Value;
 
 use super::finding::{Problem, Sink};
 use super::nearest::{did_you_mean, quoted};
-use super::value::ConfigValue;
+use super::raw::Use;
 
 /// Beginning of what a build fills in; such a text may become a value of any type.
 const FILLED_IN: &str = "${{";
 
-/// Reports everything in a configuration that the plugin's schema does not allow. `what` is the use of the plugin; `filled_in` says that the
-/// worker fills in `${{ }}` before it checks again, so that such texts are let pass here.
-pub(super) fn check(schema: &Value, config: &ConfigValue, what: &str, plugin: &str, filled_in: bool, sink: &Sink) {
-    let validator = match jsonschema::options().with_pattern_options(PatternOptions::regex()).build(schema) {
+/// Reports everything in a configuration that the plugin's schema does not allow, and secrets that it names and that are not granted.
+/// `filled_in` says that the worker fills in `${{ }}` before it checks again, so that such texts are let pass here.
+pub(super) fn check(schema: &Value, usage: &Use, filled_in: bool, sink: &Sink) {
+    let (config, plugin) = (&usage.config, &usage.plugin.value);
+    let options = jsonschema::options().with_pattern_options(PatternOptions::regex());
+    let validator = match names::with_grant(options, &usage.grant).build(schema) {
         Ok(validator) => validator,
         // The runtime refuses such a plugin when it inspects it, and says so with the plugin's name.
         Err(error) => {
@@ -28,7 +32,7 @@ pub(super) fn check(schema: &Value, config: &ConfigValue, what: &str, plugin: &s
         if filled_in && config.value.pointer(&found.pointer).is_some_and(is_filled_in) {
             continue;
         }
-        report(&found, config, what, plugin, sink);
+        report(&found, usage, sink);
     }
 }
 
@@ -50,6 +54,8 @@ enum Kind {
     Missing {
         key: String,
     },
+    /// The name of a secret that the use has no right to, and which right it needs.
+    NotGranted(names::Named),
     Other {
         expected: String,
     },
@@ -74,6 +80,10 @@ impl Found {
             ValidationErrorKind::Pattern { pattern } => {
                 Kind::Other { expected: format!("a text that matches `{pattern}` is expected") }
             }
+            ValidationErrorKind::Custom { message, .. } => match names::Named::of(message) {
+                Some(named) => Kind::NotGranted(named),
+                None => Kind::Other { expected: error.masked().to_string() },
+            },
             ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
                 nearest_shape(context, &pointer, schema)
             }
@@ -158,8 +168,9 @@ fn found_words(value: &Value) -> &'static str {
     }
 }
 
-fn report(found: &Found, config: &ConfigValue, what: &str, plugin: &str, sink: &Sink) {
+fn report(found: &Found, usage: &Use, sink: &Sink) {
     let Found { pointer, kind } = found;
+    let (config, what, plugin) = (&usage.config, &usage.what, &usage.plugin.value);
     let name = shown(pointer);
     let problem = match kind {
         Kind::Unknown { key, known } => {
@@ -171,6 +182,7 @@ fn report(found: &Found, config: &ConfigValue, what: &str, plugin: &str, sink: &
         Kind::Missing { key } => Problem::error(config.place(pointer), format!("{name} of {what} has no `{key}`"))
             .label(format!("plugin `{plugin}` needs `{key}`"))
             .mend(format!("add `{key} = …`; `stampmill plugin inspect {plugin}` shows what it expects")),
+        Kind::NotGranted(named) => named.problem(usage, pointer, &name),
         Kind::Other { expected } => {
             let value = config.value.pointer(pointer).unwrap_or(&Value::Null);
             Problem::error(config.place(pointer), format!("{name} of {what} is {}, and {expected}", found_words(value)))

@@ -1,6 +1,7 @@
 //! The configuration as operators meet it: what loads, and what each mistake says.
 
 mod bad_input;
+mod granting;
 mod outline;
 mod pins;
 mod places;
@@ -78,10 +79,17 @@ pub(super) fn plugins() -> Vec<Bundled> {
             "environment": { "type": "object", "additionalProperties": { "type": "string" } },
         },
     });
-    let webhook = json!({ "type": "object", "required": ["url"], "properties": { "url": { "type": "string" } } });
+    let hook = json!({ "properties": { "secret": { "type": "string", "x-stampmill-names": "secret" } } });
+    let webhook = json!({
+        "type": "object", "required": ["url"],
+        "properties": {
+            "url": { "type": "string" }, "credential": { "type": "string", "x-stampmill-names": "credential" },
+        },
+    });
     vec![
         in_binary("git-poller", component("git-poller", "change-poller", &["command", "workspace"], &poller)),
-        in_binary("hook", component("hook", "change-hook", &["secret"], &json!(true))),
+        in_binary("hook", component("hook", "change-hook", &["secret"], &hook)),
+        in_binary("sealed", component("sealed", "change-hook", &["secret"], &json!(true))),
         in_binary(
             "repository-map",
             component("repository-map", "codebase-generator", &[], &json!({ "type": "object" })),

@@ -65,6 +65,15 @@ pub(crate) fn show_duration(length: Milliseconds) -> String {
     }
 }
 
+/// The largest binary unit that shows it without a fraction.
+pub(crate) fn show_bytes(bytes: u64) -> String {
+    let units = [(1_u64 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    match units.into_iter().find(|(size, _)| bytes != 0 && bytes.is_multiple_of(*size)) {
+        Some((size, unit)) => format!("{}{unit}", bytes / size),
+        None => format!("{bytes}B"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,6 +97,14 @@ mod tests {
         for wrong in ["", "10", "10 mib", "MiB", "1MiB2", "99999999999GiB"] {
             assert_eq!(parse_bytes(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_shown_size_reads_back() {
+        for bytes in [0, 1, 1023, 1024, 1025, 64 << 20, 1 << 30, 3 << 30, u64::MAX] {
+            assert_eq!(parse_bytes(&show_bytes(bytes)), Some(bytes));
+        }
+        assert_eq!(show_bytes(64 << 20), "64MiB");
     }
 
     #[test]

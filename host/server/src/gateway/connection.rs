@@ -1,7 +1,7 @@
 //! One worker's connection, from hello to its end.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use std::pin::pin;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
@@ -16,15 +16,30 @@ use stampmill_service::Event;
 use stampmill_store::logs::Frame;
 use tokio::sync::mpsc;
 
-use super::connections::Generation;
-use crate::limits::{HELLO_WITHIN, MESSAGES_A_BATCH, MESSAGES_TO_WORKER, WORKER_SILENT};
+use super::connections::{Acknowledgements, Generation};
+use crate::limits::{HELLO_WITHIN, LAST_WORDS_WITHIN, MESSAGES_A_BATCH, MESSAGES_TO_WORKER, WORKER_SILENT};
 use crate::shared::Shared;
 
 type Incoming = SplitStream<WebSocket>;
 
+/// What a worker is told whose token was ended under it.
+const REVOKED: &str = "its token was revoked or renewed";
+
 /// Runs a connection to its end and tells the engine of its beginning and its end.
-pub(super) async fn run(shared: Arc<Shared>, worker: WorkerName, mut socket: WebSocket) {
-    let hello = match hello(&shared, &worker, &mut socket).await {
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    worker: WorkerName,
+    mut socket: WebSocket,
+    revoked: impl Future<Output = ()>,
+) {
+    let mut revoked = pin!(revoked);
+    let greeted = tokio::select! {
+        biased;
+        () = &mut revoked => Err((RefusalCause::BadToken, REVOKED.to_owned())),
+        () = shared.stop.cancelled() => return,
+        greeted = hello(&shared, &worker, &mut socket) => greeted,
+    };
+    let hello = match greeted {
         Ok(hello) => hello,
         Err((cause, reason)) => {
             tracing::warn!(%worker, "connection refused: {reason}");
@@ -40,25 +55,52 @@ pub(super) async fn run(shared: Arc<Shared>, worker: WorkerName, mut socket: Web
     let welcome = HostMessage::Welcome { host_version: env!("CARGO_PKG_VERSION").to_owned(), acknowledged: Vec::new() };
     // The channel is empty.
     let _ = outgoing.try_send(welcome);
-    let generation = shared.connections.insert(&worker, outgoing.clone());
+    let mut reader = Reader {
+        shared: Arc::clone(&shared),
+        worker: worker.clone(),
+        // The table has the only lasting sender: when it drops that, the connection ends.
+        outgoing: outgoing.downgrade(),
+        own: BTreeMap::new(),
+        leaves: false,
+    };
+    let acknowledgements = Arc::<Acknowledgements>::default();
+    let generation = shared.connections.insert(&worker, outgoing, Arc::clone(&acknowledgements));
     shared.driver.tell(hello).await;
     shared.publish(Event::WorkerChanged { worker: worker.clone() });
     tracing::info!(%worker, "connected");
 
-    let reader = Reader { shared: Arc::clone(&shared), worker: worker.clone(), outgoing, own: BTreeMap::new() };
-    let goodbye = tokio::select! {
-        end = reader.run(incoming) => end,
-        () = write(sink, messages) => Ok(false),
-        () = shared.stop.cancelled() => Ok(false),
+    let end = tokio::select! {
+        end = talk(&mut reader, incoming, sink, (messages, &acknowledgements)) => end,
+        () = &mut revoked => Err(anyhow::anyhow!(REVOKED)),
+        () = shared.stop.cancelled() => Ok(()),
     };
-    end(&shared, &worker, generation, goodbye).await;
+    if let Err(error) = end {
+        tracing::info!(%worker, "connection lost: {error:#}");
+    }
+    // However the connection of a worker ends that has said goodbye: it does not come back.
+    ended(&shared, &worker, generation, reader.leaves).await;
 }
 
-async fn end(shared: &Shared, worker: &WorkerName, generation: Generation, goodbye: anyhow::Result<bool>) {
-    let goodbye = goodbye.unwrap_or_else(|error| {
-        tracing::info!(%worker, "connection lost: {error:#}");
-        false
-    });
+/// Reads and writes until either has ended.
+async fn talk(
+    reader: &mut Reader,
+    incoming: Incoming,
+    sink: SplitSink<WebSocket, Message>,
+    outgoing: Outgoing<'_>,
+) -> anyhow::Result<()> {
+    let mut reading = pin!(reader.read(incoming));
+    let written = tokio::select! {
+        end = &mut reading => return end,
+        written = write(sink, outgoing) => written,
+    };
+    match written {
+        Written::Dropped => Ok(()),
+        // What the worker said before it went, such as its goodbye, may still have to be read.
+        Written::Broken => tokio::time::timeout(LAST_WORDS_WITHIN, reading).await.unwrap_or(Ok(())),
+    }
+}
+
+async fn ended(shared: &Shared, worker: &WorkerName, generation: Generation, goodbye: bool) {
     if shared.connections.remove(worker, generation) {
         tracing::info!(%worker, goodbye, "disconnected");
         shared.driver.tell(Input::WorkerLeft { worker: worker.clone(), goodbye }).await;
@@ -98,64 +140,83 @@ async fn hello(shared: &Shared, worker: &WorkerName, socket: &mut WebSocket) -> 
     Ok(Input::WorkerConnected { worker: worker.clone(), info, builds })
 }
 
+/// Why no more is sent.
+enum Written {
+    /// The table of connections has dropped this one.
+    Dropped,
+    /// The worker takes nothing any more.
+    Broken,
+}
+
+/// What is to be sent: messages in order, and acknowledgements.
+type Outgoing<'a> = (mpsc::Receiver<HostMessage>, &'a Acknowledgements);
+
 /// Sends what is to be sent, and a ping when there is nothing, until the channel or the connection is closed.
-async fn write(mut sink: SplitSink<WebSocket, Message>, mut messages: mpsc::Receiver<HostMessage>) {
+async fn write(mut sink: SplitSink<WebSocket, Message>, (mut messages, acknowledgements): Outgoing<'_>) -> Written {
     let mut number = 0;
     loop {
-        let message = match tokio::time::timeout(WORKER_SILENT / 3, messages.recv()).await {
-            Ok(Some(message)) => message,
-            Ok(None) => return,
-            Err(_) => {
+        let batch = tokio::select! {
+            // The welcome comes before everything else.
+            biased;
+            message = messages.recv() => match message {
+                Some(message) => vec![message],
+                None => return Written::Dropped,
+            },
+            batch = acknowledgements.take() => batch,
+            () = tokio::time::sleep(WORKER_SILENT / 3) => {
                 number += 1;
-                HostMessage::Ping { number }
+                vec![HostMessage::Ping { number }]
             }
         };
-        let bytes = match message.encode() {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                tracing::error!("a message for a worker can't be encoded: {error}");
-                continue;
-            }
-        };
-        if sink.send(Message::binary(bytes)).await.is_err() {
-            return;
+        let sent = tokio::time::timeout(WORKER_SILENT, send(&mut sink, batch)).await;
+        if !matches!(sent, Ok(Ok(()))) {
+            return Written::Broken;
         }
     }
+}
+
+async fn send(sink: &mut SplitSink<WebSocket, Message>, batch: Vec<HostMessage>) -> Result<(), axum::Error> {
+    for message in batch {
+        match message.encode() {
+            Ok(bytes) => sink.feed(Message::binary(bytes)).await?,
+            Err(error) => tracing::error!("a message for a worker can't be encoded: {error}"),
+        }
+    }
+    sink.flush().await
 }
 
 struct Reader {
     shared: Arc<Shared>,
     worker: WorkerName,
-    outgoing: mpsc::Sender<HostMessage>,
+    outgoing: mpsc::WeakSender<HostMessage>,
     /// Builds that this connection has sent logs of, and whether they are this worker's and open.
     own: BTreeMap<BuildId, bool>,
+    /// Whether it has said goodbye: what follows is what it still has to hand in.
+    leaves: bool,
 }
 
 impl Reader {
-    /// Reads until the end; `true` if the worker said that it goes for good.
-    async fn run(mut self, incoming: Incoming) -> anyhow::Result<bool> {
+    async fn read(&mut self, incoming: Incoming) -> anyhow::Result<()> {
         let mut chunks = incoming.ready_chunks(MESSAGES_A_BATCH);
         loop {
             let chunk =
                 tokio::time::timeout(WORKER_SILENT, chunks.next()).await.context("it was silent for too long")?;
-            let Some(chunk) = chunk else { return Ok(false) };
+            let Some(chunk) = chunk else { return Ok(()) };
             let mut batch = Vec::with_capacity(chunk.len());
             for message in chunk {
                 match message? {
                     Message::Binary(bytes) => batch.push(WorkerMessage::decode(&bytes)?),
-                    Message::Close(_) => return Ok(false),
+                    Message::Close(_) => return Ok(()),
                     Message::Ping(_) | Message::Pong(_) => {}
                     Message::Text(_) => bail!("a text message came; only binary ones are spoken here"),
                 }
             }
-            if let ControlFlow::Break(()) = self.take(batch).await? {
-                return Ok(true);
-            }
+            self.take(batch).await?;
         }
     }
 
     /// Takes messages in order. Log frames of the whole batch are synced once, before anything goes to the engine.
-    async fn take(&mut self, batch: Vec<WorkerMessage>) -> anyhow::Result<ControlFlow<()>> {
+    async fn take(&mut self, batch: Vec<WorkerMessage>) -> anyhow::Result<()> {
         let logged = self.store_logs(&batch).await?;
         for message in batch {
             match message {
@@ -164,7 +225,8 @@ impl Reader {
                 WorkerMessage::GetComponent { digest } => self.component(digest).await,
                 WorkerMessage::Goodbye { reason } => {
                     tracing::info!(worker = %self.worker, "goodbye: {reason}");
-                    return Ok(ControlFlow::Break(()));
+                    self.leaves = true;
+                    self.shared.driver.tell(Input::WorkerLeaves { worker: self.worker.clone() }).await;
                 }
                 WorkerMessage::Hello { .. } => bail!("a second hello came"),
             }
@@ -172,7 +234,7 @@ impl Reader {
         for (build, sequence) in logged {
             self.shared.connections.logged(&self.worker, build, sequence);
         }
-        Ok(ControlFlow::Continue(()))
+        Ok(())
     }
 
     async fn tell(&mut self, build: BuildId, sequence: u64, event: Told) -> anyhow::Result<()> {
@@ -264,7 +326,9 @@ impl Reader {
             },
         };
         // A closed channel means that the connection is ending.
-        let _ = self.outgoing.send(message).await;
+        if let Some(outgoing) = self.outgoing.upgrade() {
+            let _ = outgoing.send(message).await;
+        }
     }
 }
 

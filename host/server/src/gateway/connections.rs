@@ -2,19 +2,46 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use stampmill_model::{BuildId, WorkerName};
 use stampmill_protocol::HostMessage;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 /// Tells one connection of a worker from the next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Generation(u64);
 
+/// What is to be acknowledged on one connection: of each build the highest number, so that it does not pile up however much is stored at once.
+#[derive(Default)]
+pub(super) struct Acknowledgements {
+    latest: Mutex<BTreeMap<u64, u64>>,
+    more: Notify,
+}
+
+impl Acknowledgements {
+    fn put(&self, build: BuildId, sequence: u64) {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner).insert(build.0, sequence);
+        self.more.notify_one();
+    }
+
+    /// All that there is to acknowledge; waits until there is something.
+    pub(super) async fn take(&self) -> Vec<HostMessage> {
+        loop {
+            let latest = std::mem::take(&mut *self.latest.lock().unwrap_or_else(PoisonError::into_inner));
+            if !latest.is_empty() {
+                let message = |(build, sequence)| HostMessage::Acknowledge { build, sequence };
+                return latest.into_iter().map(message).collect();
+            }
+            self.more.notified().await;
+        }
+    }
+}
+
 struct Connection {
     generation: Generation,
     outgoing: mpsc::Sender<HostMessage>,
+    acknowledgements: Arc<Acknowledgements>,
     builds: BTreeMap<BuildId, Received>,
 }
 
@@ -45,9 +72,14 @@ pub(crate) struct Connections {
 
 impl Connections {
     /// Takes a connection in; an older one of the same worker is closed by dropping its sender.
-    pub(super) fn insert(&self, worker: &WorkerName, outgoing: mpsc::Sender<HostMessage>) -> Generation {
+    pub(super) fn insert(
+        &self,
+        worker: &WorkerName,
+        outgoing: mpsc::Sender<HostMessage>,
+        acknowledgements: Arc<Acknowledgements>,
+    ) -> Generation {
         let generation = Generation(self.next.fetch_add(1, Ordering::Relaxed));
-        let connection = Connection { generation, outgoing, builds: BTreeMap::new() };
+        let connection = Connection { generation, outgoing, acknowledgements, builds: BTreeMap::new() };
         self.lock().insert(worker.clone(), connection);
         generation
     }
@@ -103,23 +135,19 @@ impl Connections {
     }
 
     fn advance(&self, worker: &WorkerName, build: BuildId, change: impl FnOnce(&mut Received)) {
-        let sequence = {
-            let mut by_name = self.lock();
-            let Some(connection) = by_name.get_mut(worker) else { return };
-            let received = connection.builds.entry(build).or_default();
-            let before = received.durable();
-            change(received);
-            let after = received.durable();
-            if received.stored >= received.told && received.logged <= received.stored {
-                // Nothing is on its way: the table holds only builds that have something in flight.
-                connection.builds.remove(&build);
-            }
-            if after == before {
-                return;
-            }
-            after
-        };
-        self.send(worker, HostMessage::Acknowledge { build: build.0, sequence });
+        let mut by_name = self.lock();
+        let Some(connection) = by_name.get_mut(worker) else { return };
+        let received = connection.builds.entry(build).or_default();
+        let before = received.durable();
+        change(received);
+        let after = received.durable();
+        if received.stored >= received.told && received.logged <= received.stored {
+            // Nothing is on its way: the table holds only builds that have something in flight.
+            connection.builds.remove(&build);
+        }
+        if after != before {
+            connection.acknowledgements.put(build, after);
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<WorkerName, Connection>> {

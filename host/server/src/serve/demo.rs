@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 use self::sample::Sample;
 use super::local_worker::LocalWorker;
 use super::{HostOptions, RunningServer, signals};
+use crate::cli::INTERRUPTED;
 use crate::limits::DEMO_STAGE;
 use crate::starter;
 
@@ -37,6 +38,8 @@ pub(crate) struct DemoOptions {
 
 /// Runs the tour. With `once` it ends with the build, by its result.
 pub(crate) async fn demo(options: DemoOptions) -> anyhow::Result<ExitCode> {
+    // First of all: until they are handled, signals end a process and leave what it has made.
+    let ending = signals::asked_to_end();
     let scratch = match &options.data {
         Some(_) => None,
         None => Some(tempfile::Builder::new().prefix("stampmill-demo-").tempdir()?),
@@ -53,13 +56,16 @@ pub(crate) async fn demo(options: DemoOptions) -> anyhow::Result<ExitCode> {
     let sample = Sample::make(&place).await?;
     println!("made a git repository: {}", sample.repository.display());
     let (reports, report_url, listener) = listen_for_reports().await?;
-    let config = match options.config {
-        Some(config) => config,
-        None => write_config(&place, &sample.repository, &report_url).await?,
+    let (config, reports) = match options.config {
+        // It can't know where the listener is.
+        Some(config) => (config, None),
+        None => (write_config(&place, &sample.repository, &report_url).await?, Some(reports)),
     };
     let data = Some(place.join("data"));
     let listen = Some(options.listen.unwrap_or_else(|| "127.0.0.1:0".to_owned()));
-    let server = super::start(HostOptions { config, data, listen }).await?;
+    let Some(server) = super::start_unless(&ending, HostOptions { config, data, listen }).await? else {
+        return Ok(interrupted());
+    };
     let mut worker = match LocalWorker::start(&server).await {
         Ok(worker) => worker,
         Err(error) => {
@@ -70,13 +76,18 @@ pub(crate) async fn demo(options: DemoOptions) -> anyhow::Result<ExitCode> {
     server.announce();
     let ended = tokio::select! {
         outcome = tour(&server, &sample, reports, options.once) => outcome,
-        () = signals::asked_to_end() => Ok(ExitCode::SUCCESS),
+        () = ending.cancelled() => Ok(interrupted()),
         error = worker.supervise() => Err(error),
     };
     worker.end().await;
     server.end().await?;
     listener.abort();
     ended
+}
+
+/// What was asked for with `once` did not come; without it the tour has no other end.
+fn interrupted() -> ExitCode {
+    ExitCode::from(INTERRUPTED)
 }
 
 async fn write_config(place: &Path, repository: &Path, report_url: &str) -> anyhow::Result<PathBuf> {
@@ -109,7 +120,7 @@ async fn listen_for_reports() -> anyhow::Result<(mpsc::Receiver<()>, String, Joi
 async fn tour(
     server: &RunningServer,
     sample: &Sample,
-    mut reports: mpsc::Receiver<()>,
+    reports: Option<mpsc::Receiver<()>>,
     once: bool,
 ) -> anyhow::Result<ExitCode> {
     let mut events = server.shared.events.subscribe();
@@ -118,7 +129,9 @@ async fn tour(
     println!("made a commit: {}", &revision[..revision.len().min(12)]);
     let build = stage("a build of the commit", finished_build(server, &mut events, &revision)).await?;
     let code = tell(server, &build)?;
-    stage("the report", async { reports.recv().await.context("the listener has ended") }).await?;
+    if let Some(mut reports) = reports {
+        stage("the report", async { reports.recv().await.context("the listener has ended") }).await?;
+    }
     if once {
         return Ok(code);
     }

@@ -3,34 +3,32 @@
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use stampmill_agent::{Agent, WorkerConfig};
-use stampmill_model::WorkerName;
+use stampmill_model::{Milliseconds, WorkerName};
 use stampmill_sandbox::Helper;
-use stampmill_service::Accounts;
+use stampmill_service::ServiceError;
+use stampmill_service::secret::Secret;
 use tokio::process::{Child, Command};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{RunningServer, local_worker_state, signals};
-use crate::limits::{FOUND_WORKER_LOOK, WORKER_GRACE, WORKER_RESTARTS};
+use crate::limits::{FOUND_WORKER_LOOK, WORKER_GRACE, WORKER_RESTARTS, WORKER_STEADY};
+use crate::shared::Shared;
 
 /// Name of the file with the worker's token, in the worker's directory.
 const TOKEN_FILE: &str = "token";
 
 /// Runs a worker until it is asked to end.
 pub(crate) async fn worker(config: WorkerConfig) -> anyhow::Result<ExitCode> {
-    let stop = CancellationToken::new();
-    let stopping = stop.clone();
-    tokio::spawn(async move {
-        signals::asked_to_end().await;
-        stopping.cancel();
-    });
-    Agent::run(config, Helper::this_program(), stop).await?;
+    Agent::run(config, Helper::this_program(), signals::asked_to_end()).await?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -43,18 +41,17 @@ pub(crate) struct LocalWorker {
 impl LocalWorker {
     /// Starts a worker process with a token of its own.
     pub(crate) async fn start(server: &RunningServer) -> anyhow::Result<Self> {
-        let name = name(server)?;
-        let state = local_worker_state(&server.data);
-        let token = token(server, &name, &state)?;
-        let config = write_config(&state, &name, &server.url, &token)?;
-        let program = std::env::current_exe().context("this program does not know where it is")?;
-        let process = match stampmill_agent::holder(&state) {
+        let seat = Seat::of(server)?;
+        // Before the token is looked at: an end that comes after that is noticed.
+        let ends = server.shared.accounts.ends();
+        seat.furnish(Seat::first_token).await?;
+        let process = match stampmill_agent::holder(&seat.state) {
             // The worker of a host that was killed has gone on with its builds, and finds this host by the file.
-            Some(id) => Process::Found { id, state: state.clone() },
-            None => Process::Started(spawn(&program, &config)?),
+            Some(id) => Process::Found { id, state: seat.state.clone() },
+            None => Process::Started(seat.spawn()?),
         };
         let stop = CancellationToken::new();
-        let task = tokio::spawn(keep_running(process, program, config, stop.clone()));
+        let task = tokio::spawn(keep_running(process, seat, ends, stop.clone()));
         Ok(Self { stop, task })
     }
 
@@ -87,65 +84,113 @@ fn name(server: &RunningServer) -> anyhow::Result<WorkerName> {
     }
 }
 
-/// The token that an earlier run made, if it still holds, else a new one.
-fn token(server: &RunningServer, name: &WorkerName, state: &Path) -> anyhow::Result<String> {
-    let accounts = Accounts::new(server.shared.store.clone());
-    if let Ok(token) = std::fs::read_to_string(state.join(TOKEN_FILE))
-        && accounts.worker_of(&token)?.as_ref() == Some(name)
-    {
-        return Ok(token);
-    }
-    let (_, secret) = accounts.add_worker_token(name).context("the worker's token can't be made")?;
-    Ok(secret.reveal().to_owned())
+/// What a worker process is started with.
+#[derive(Clone)]
+struct Seat {
+    shared: Arc<Shared>,
+    name: WorkerName,
+    state: PathBuf,
+    program: PathBuf,
 }
 
-fn write_config(state: &Path, name: &WorkerName, url: &str, token: &str) -> anyhow::Result<PathBuf> {
-    let written = || -> std::io::Result<PathBuf> {
-        std::fs::create_dir_all(state)?;
-        std::fs::set_permissions(state, std::fs::Permissions::from_mode(0o711))?;
-        let token_file = state.join(TOKEN_FILE);
-        write_private(&token_file, token)?;
-        let config = state.join("worker.toml");
-        // On the operator's own machine the worker allows what the host's configuration grants.
-        let allow = toml::toml! {
-            command = ["*"]
-            net = ["*"]
-            read = ["*"]
-            write = ["*"]
-            secret = ["*"]
-            http = ["*"]
-            plugin = ["*"]
+impl Seat {
+    fn of(server: &RunningServer) -> anyhow::Result<Self> {
+        Ok(Self {
+            shared: Arc::clone(&server.shared),
+            name: name(server)?,
+            state: local_worker_state(&server.data),
+            program: std::env::current_exe().context("this program does not know where it is")?,
+        })
+    }
+
+    fn config(&self) -> PathBuf {
+        self.state.join("worker.toml")
+    }
+
+    /// Writes what the worker reads, with the token that an earlier run made, if that still holds, else with a new one.
+    async fn furnish(&self, new_token: fn(&Self) -> Result<Secret, ServiceError>) -> anyhow::Result<()> {
+        let seat = self.clone();
+        let write = move || {
+            let token = match seat.token()? {
+                Some(token) => token,
+                None => new_token(&seat).context("the worker's token can't be made")?.reveal().to_owned(),
+            };
+            let alone = seat.shared.composition().loaded.limits.local_worker_alone;
+            write_config(&seat, &token, alone)
+                .with_context(|| format!("the worker's directory `{}` can't be made", seat.state.display()))
         };
-        let mut text = toml::Table::new();
-        text.insert("name".to_owned(), name.as_str().into());
-        let host_file = state.join("host");
-        write_private(&host_file, url)?;
-        text.insert("host-file".to_owned(), host_file.display().to_string().into());
-        text.insert("token-file".to_owned(), token_file.display().to_string().into());
-        text.insert("state-dir".to_owned(), state.display().to_string().into());
-        text.insert("allow".to_owned(), allow.into());
-        write_private(&config, &text.to_string())?;
-        Ok(config)
+        tokio::task::spawn_blocking(write).await?
+    }
+
+    /// The token that the worker has, if it holds.
+    fn token(&self) -> anyhow::Result<Option<String>> {
+        let Ok(token) = std::fs::read_to_string(self.state.join(TOKEN_FILE)) else { return Ok(None) };
+        let holds = self.shared.accounts.worker_of(&token)?.as_ref() == Some(&self.name);
+        Ok(holds.then_some(token))
+    }
+
+    fn first_token(&self) -> Result<Secret, ServiceError> {
+        self.shared.accounts.add_worker_token(&self.name).map(|(_, secret)| secret)
+    }
+
+    /// Beside the worker's other tokens: who renews the token of this worker by hand was given one that must not end at once.
+    fn next_token(&self) -> Result<Secret, ServiceError> {
+        self.shared.accounts.add_another_worker_token(&self.name).map(|(_, secret)| secret)
+    }
+
+    /// Gives the worker another token when its own was ended; the worker reads it when it connects again.
+    async fn renew(&self) {
+        if let Err(error) = self.furnish(Self::next_token).await {
+            tracing::error!(worker = %self.name, "the local worker may be left without a token: {error:#}");
+        }
+    }
+
+    /// In a process group of its own, so that Ctrl-C reaches the host alone, which then ends the worker in order.
+    fn spawn(&self) -> anyhow::Result<Child> {
+        Command::new(&self.program)
+            .arg("worker")
+            .arg("--config")
+            .arg(self.config())
+            .stdin(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("the worker process `{}` can't be started", self.program.display()))
+    }
+}
+
+fn write_config(seat: &Seat, token: &str, alone: Milliseconds) -> std::io::Result<()> {
+    let state = &seat.state;
+    std::fs::create_dir_all(state)?;
+    std::fs::set_permissions(state, std::fs::Permissions::from_mode(0o711))?;
+    let token_file = state.join(TOKEN_FILE);
+    write_private(&token_file, token)?;
+    // On the operator's own machine the worker allows what the host's configuration grants.
+    let allow = toml::toml! {
+        command = ["*"]
+        net = ["*"]
+        read = ["*"]
+        write = ["*"]
+        secret = ["*"]
+        http = ["*"]
+        plugin = ["*"]
     };
-    written().with_context(|| format!("the worker's directory `{}` can't be made", state.display()))
+    let mut text = toml::Table::new();
+    text.insert("name".to_owned(), seat.name.as_str().into());
+    let host_file = state.join("host");
+    write_private(&host_file, &seat.shared.base_url)?;
+    text.insert("host-file".to_owned(), host_file.display().to_string().into());
+    text.insert("token-file".to_owned(), token_file.display().to_string().into());
+    text.insert("state-dir".to_owned(), state.display().to_string().into());
+    let seconds = i64::try_from(alone.0.div_ceil(1000)).unwrap_or(i64::MAX);
+    text.insert("end-without-host-seconds".to_owned(), seconds.into());
+    text.insert("allow".to_owned(), allow.into());
+    write_private(&seat.config(), &text.to_string())
 }
 
 fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     use std::io::Write as _;
     let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     file.write_all(text.as_bytes())
-}
-
-/// In a process group of its own, so that Ctrl-C reaches the host alone, which then ends the worker in order.
-fn spawn(program: &Path, config: &Path) -> anyhow::Result<Child> {
-    Command::new(program)
-        .arg("worker")
-        .arg("--config")
-        .arg(config)
-        .stdin(Stdio::null())
-        .process_group(0)
-        .spawn()
-        .with_context(|| format!("the worker process `{}` can't be started", program.display()))
 }
 
 /// A worker process: one that this host started, or one that an earlier host left behind.
@@ -183,32 +228,59 @@ impl Process {
     }
 }
 
-/// Starts the worker again when it dies, a few times; answers why it is over.
+/// How often in a row the worker has ended soon after its start.
+#[derive(Default)]
+struct Ends(u32);
+
+impl Ends {
+    /// Counts an end of a worker that ran for so long; answers whether it is to be started again.
+    fn again_after(&mut self, ran: Duration) -> bool {
+        self.0 = if ran >= WORKER_STEADY { 1 } else { self.0 + 1 };
+        self.0 <= WORKER_RESTARTS
+    }
+}
+
+/// Starts the worker again when it dies, a few times, and gives it another token when its own is ended; answers why it is over.
 async fn keep_running(
     mut process: Process,
-    program: PathBuf,
-    config: PathBuf,
+    seat: Seat,
+    mut ends: watch::Receiver<u64>,
     stop: CancellationToken,
 ) -> anyhow::Error {
-    for restart in 1.. {
-        let how = tokio::select! {
-            how = process.wait() => how,
-            () = stop.cancelled() => {
-                terminate(process).await;
-                return anyhow::anyhow!("the worker was stopped");
+    let mut deaths = Ends::default();
+    loop {
+        let started = Instant::now();
+        let how = loop {
+            tokio::select! {
+                how = process.wait() => break how,
+                Ok(()) = ends.changed() => seat.renew().await,
+                () = stop.cancelled() => {
+                    terminate(process).await;
+                    return stopped();
+                }
             }
         };
-        if restart > WORKER_RESTARTS {
-            return anyhow::anyhow!("the worker process ended {restart} times, at last with {how}");
+        if !deaths.again_after(started.elapsed()) {
+            return anyhow::anyhow!(
+                "the worker process ended {} times soon after its start, at last with {how}",
+                deaths.0
+            );
         }
         tracing::error!("the worker process ended with {how}; it is started again");
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        process = match spawn(&program, &config) {
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            () = stop.cancelled() => return stopped(),
+        }
+        seat.renew().await;
+        process = match seat.spawn() {
             Ok(child) => Process::Started(child),
             Err(error) => return error,
         };
     }
-    unreachable!("the loop has no end but its returns")
+}
+
+fn stopped() -> anyhow::Error {
+    anyhow::anyhow!("the worker was stopped")
 }
 
 async fn terminate(mut process: Process) {
@@ -217,5 +289,22 @@ async fn terminate(mut process: Process) {
         tracing::warn!("the worker process did not end within {} s and is killed", WORKER_GRACE.as_secs());
         process.signal(Signal::SIGKILL);
         process.wait().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_dies_now_and_then_is_always_started_again_and_one_that_dies_at_once_is_not() {
+        let (soon, late) = (WORKER_STEADY / 2, WORKER_STEADY);
+        let mut deaths = Ends::default();
+        assert!((0..100).all(|_| deaths.again_after(late)));
+        let again = (0..100).take_while(|_| deaths.again_after(soon)).count();
+        assert_eq!(again, WORKER_RESTARTS as usize - 1, "the first end was the one after a long run");
+        let mut deaths = Ends::default();
+        assert_eq!((0..100).take_while(|_| deaths.again_after(soon)).count(), WORKER_RESTARTS as usize);
+        assert!(deaths.again_after(late), "a long run makes good for what was before");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use stampmill_agent::convert::{change_for_plugin, seen_for_plugin};
 use stampmill_engine::Input;
 use stampmill_engine::input::Trouble;
 use stampmill_model::{Change, SchedulerName, Verdict};
@@ -30,7 +31,7 @@ async fn codebase_of(
     change: &Change,
 ) -> Result<Option<String>, Trouble> {
     let mut instance = pool.take(&shared.plugins, usage).await.map_err(|error| not_started(&error))?;
-    let answer = instance.codebase_of(&convert::seen_for_plugin(&change.seen)).await;
+    let answer = instance.codebase_of(&seen_for_plugin(&change.seen)).await;
     pool.give_back(instance);
     answer.map_err(|error| convert::trouble(&error))
 }
@@ -52,7 +53,7 @@ async fn judge(
     else {
         return Ok(Vec::new());
     };
-    let change = [convert::change_for_plugin(change)];
+    let change = [change_for_plugin(change)];
     let mut judgements = Vec::with_capacity(uses.len());
     for (usage, pool) in uses.iter().zip(pools) {
         let mut instance = pool.take(&shared.plugins, usage).await.map_err(|error| not_started(&error))?;

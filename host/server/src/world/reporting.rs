@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use stampmill_agent::convert::outcome_for_plugin;
 use stampmill_engine::input::Trouble;
 use stampmill_engine::output::{Notice, Subject};
 use stampmill_engine::{Input, OccasionKind};
@@ -75,7 +76,7 @@ fn buildset(shared: &Shared, reader: &Reader, id: BuildsetId, base: &str) -> any
     let set = reader.buildset(id)?.with_context(|| format!("buildset {id} is not in the store"))?;
     let outcome = match &set.state {
         stampmill_model::BuildsetState::Open { .. } => None,
-        stampmill_model::BuildsetState::Finished { outcome, .. } => Some(convert::outcome(*outcome)),
+        stampmill_model::BuildsetState::Finished { outcome, .. } => Some(outcome_for_plugin(*outcome)),
     };
     let filter = BuildFilter { buildset: Some(id), ..BuildFilter::default() };
     let builds = reader.builds(&filter, None, BUILDS_TOLD_OF)?.items;
@@ -87,7 +88,7 @@ fn facts(shared: &Shared, reader: &Reader, build: &Build, base: &str) -> anyhow:
     let ids = build.stamps.iter().flat_map(|stamp| &stamp.changes);
     let changes: Vec<_> = ids.filter_map(|id| reader.change(*id).transpose()).collect::<Result<_, _>>()?;
     let mut facts = convert::build_facts(build, &changes, format!("{base}/builds/{}", build.id));
-    facts.previous_outcome = previous(reader, build)?.map(convert::outcome);
+    facts.previous_outcome = previous(reader, build)?.map(outcome_for_plugin);
     for (step, told) in build.steps.iter().zip(&mut facts.steps) {
         if !told.outcome.is_some_and(|outcome| outcome == stampmill_runtime::Outcome::Failure) {
             continue;

@@ -8,7 +8,7 @@ use stampmill_engine::{Answer, Explanation, Write};
 use stampmill_model::*;
 use stampmill_service::*;
 use stampmill_store::logs::Frame;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 /// A text that runs when it is put into a page unescaped.
 pub(crate) const HOSTILE: &str = "<script>alert('x')</script>\"'&";
@@ -18,6 +18,7 @@ pub(crate) const NOON: u64 = 1_772_366_400_000;
 /// The service with what is behind it.
 pub(crate) struct House {
     pub(crate) store: Store,
+    pub(crate) accounts: Accounts,
     pub(crate) host: Arc<FakeHost>,
     pub(crate) service: Arc<Service>,
     _directory: tempfile::TempDir,
@@ -30,20 +31,21 @@ impl House {
         let store = Store::open(directory.path()).expect("a new store opens");
         fill(&store);
         let host = Arc::new(FakeHost::new());
-        let service = Arc::new(Service::new(store.clone(), host.clone(), access));
-        Self { store, host, service, _directory: directory }
+        let accounts = Accounts::new(store.clone());
+        let service = Arc::new(Service::new(accounts.clone(), host.clone(), access));
+        Self { store, accounts, host, service, _directory: directory }
     }
 
     /// Secret of a token with this role.
     pub(crate) fn token(&self, role: Role) -> String {
-        let made = Accounts::new(self.store.clone()).add_token(role.as_str(), role.as_str(), role, None);
+        let made = self.accounts.add_token(role.as_str(), role.as_str(), role, None);
         made.expect("a token can be made").1.reveal().to_owned()
     }
 
     /// Cookie header and csrf token of a user with this role who has logged in.
     pub(crate) async fn log_in(&self, role: Role) -> (String, String) {
         let password = stampmill_service::password::Password::parse("correct horse".into()).expect("long enough");
-        Accounts::new(self.store.clone()).add_user(role.as_str(), &password, role).expect("a new user");
+        self.accounts.add_user(role.as_str(), &password, role).expect("a new user");
         let peer = Peer::Tcp(([192, 0, 2, 1], 40_000).into());
         let cookie =
             self.service.log_in(role.as_str(), "correct horse".into(), peer).await.expect("the password is right");
@@ -62,6 +64,8 @@ pub(crate) struct FakeHost {
     calls: Mutex<Vec<HookCall>>,
     /// Tells everybody who watches.
     pub(crate) events: broadcast::Sender<Arc<Event>>,
+    /// Whether it is about to end.
+    pub(crate) ends: watch::Sender<bool>,
     catalogue: Arc<Catalogue>,
 }
 
@@ -71,6 +75,7 @@ impl FakeHost {
             asks: Mutex::default(),
             calls: Mutex::default(),
             events: broadcast::channel(16).0,
+            ends: watch::Sender::new(false),
             catalogue: Arc::new(catalogue()),
         }
     }
@@ -159,6 +164,11 @@ impl Host for FakeHost {
         Err(ReloadError::Refused("stampmill.toml:3:1: unknown key `bilders`; did you mean `builders`?".into()))
     }
 
+    async fn ending(&self) {
+        // The sender lives as long as this does.
+        let _ = self.ends.subscribe().wait_for(|ends| *ends).await;
+    }
+
     fn subscribe(&self) -> broadcast::Receiver<Arc<Event>> {
         self.events.subscribe()
     }
@@ -176,6 +186,7 @@ fn catalogue() -> Catalogue {
         steps: ["git", "compile", "test"].map(|step| StepOfJob { name: step.into(), plugin: "shell".into() }).into(),
     };
     Catalogue {
+        title: "Mill & <i>Co".into(),
         builders: vec![builder("linux"), builder("windows")],
         schedulers: vec![SchedulerView {
             name: "force".into(),

@@ -25,8 +25,6 @@ pub(crate) struct TokenRow {
     pub(crate) role: Option<String>,
     pub(crate) created_at: u64,
     #[serde(default, skip_serializing_if = "blank")]
-    pub(crate) last_used_at: Option<u64>,
-    #[serde(default, skip_serializing_if = "blank")]
     pub(crate) expires_at: Option<u64>,
 }
 

@@ -247,3 +247,31 @@ async fn metrics_are_in_the_format_of_prometheus() {
         assert!(text.lines().any(|candidate| candidate == line), "{line} in {text}");
     }
 }
+
+#[tokio::test]
+async fn a_worker_says_how_well_it_fences_programs_in() {
+    let house = house();
+    let (status, workers) = get("/api/v1/workers").value(&house).await;
+    assert_eq!(status, StatusCode::OK);
+    let told = |index: usize| workers["items"][index]["info"].clone();
+    let mechanism = |works: bool| json!([{ "name": "landlock", "works": works, "detail": HOSTILE }]);
+    assert_eq!((&told(0)["tier"], &told(0)["mechanisms"]), (&json!("sandboxed"), &mechanism(true)));
+    assert_eq!((&told(1)["tier"], &told(1)["mechanisms"]), (&json!("degraded"), &mechanism(false)));
+    assert_eq!(told(2), Value::Null, "one that never came has said nothing");
+}
+
+#[tokio::test]
+async fn a_plugin_has_kind_digest_and_what_is_asked_and_granted() {
+    let house = house();
+    let (status, plugins) = get("/api/v1/plugins").value(&house).await;
+    assert_eq!(status, StatusCode::OK);
+    let plugin = &plugins["items"][0];
+    assert_eq!((&plugin["name"], &plugin["kind"]), (&json!("shell"), &json!("step")));
+    assert_eq!(plugin["digest"], "0123456789abcdef".repeat(4));
+    assert_eq!(plugin["asks"], json!(["command"]));
+    assert_eq!(plugin["imports"], json!(["stampmill:host/command@0.1.0"]));
+    let granted = json!({
+        "command": ["make", HOSTILE], "net": [], "read": [], "write": [], "http": [], "secret": [], "credential": {},
+    });
+    assert_eq!(plugin["uses"], json!([{ "place": "step compile of job c-project", "granted": granted }]));
+}

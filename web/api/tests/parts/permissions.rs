@@ -120,6 +120,7 @@ async fn the_administrators_socket_needs_no_token_and_an_unknown_peer_gets_nothi
     let house = House::new(Access::default());
     let (status, who) = call("GET", "/api/v1/whoami").from(Some(Peer::AdminSocket)).value(&house).await;
     assert_eq!((status, who["role"].as_str()), (StatusCode::OK, Some("admin")));
+    assert_eq!(who["title"], "Mill & <i>Co", "the host says what it is called");
     let (status, _) = call("GET", "/api/v1/whoami").from(None).value(&house).await;
     assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
 }

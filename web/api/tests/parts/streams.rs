@@ -1,15 +1,20 @@
 //! Logs and events.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::BodyDataStream;
 use axum::http::StatusCode;
 use futures_util::StreamExt as _;
 use stampmill_model::BuildId;
-use stampmill_service::{Access, Event};
+use stampmill_service::password::Password;
+use stampmill_service::{Access, Event, Peer, Role};
 
 use super::call::{Call, call};
 use crate::house::{House, frame};
+
+/// Who takes this long hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn house() -> House {
     House::new(Access { reading_open: true, ..Access::default() })
@@ -62,13 +67,16 @@ async fn a_log_without_a_line_is_empty_and_not_missing() {
 
 /// The next event of a stream that is no comment.
 async fn next(stream: &mut BodyDataStream) -> Option<String> {
-    loop {
-        let piece = stream.next().await?.expect("the stream does not break");
-        let text = String::from_utf8(piece.to_vec()).expect("events are UTF-8");
-        if !text.starts_with(':') {
-            return Some(text);
+    let next = async {
+        loop {
+            let piece = stream.next().await?.expect("the stream does not break");
+            let text = String::from_utf8(piece.to_vec()).expect("events are UTF-8");
+            if !text.starts_with(':') {
+                return Some(text);
+            }
         }
-    }
+    };
+    tokio::time::timeout(PATIENCE, next).await.expect("the stream neither tells anything nor ends")
 }
 
 #[tokio::test]
@@ -164,7 +172,98 @@ async fn every_stream_ends_with_the_host() {
     for path in ["/api/v1/events", "/api/v1/events?build=2", "/api/v1/builds/2/steps/1/logs/stdio/follow?from=4"] {
         let mut stream = get(path).open(&house).await.into_body().into_data_stream();
         assert!(next(&mut stream).await.unwrap().contains("hello"), "{path}");
-        house.host.events.send(Arc::new(Event::Closing)).unwrap();
+        house.host.ends.send_replace(true);
         assert_eq!(next(&mut stream).await, None, "{path}");
+        house.host.ends.send_replace(false);
+    }
+}
+
+/// A stream of somebody with a token, after its greeting.
+async fn watching(house: &House, path: &str, secret: &str) -> BodyDataStream {
+    let call = call("GET", path).header("host", "localhost").header("authorization", &format!("Bearer {secret}"));
+    let mut stream = call.open(house).await.into_body().into_data_stream();
+    assert!(next(&mut stream).await.unwrap().contains("hello"), "{path}");
+    stream
+}
+
+/// Revokes the only token of this name.
+fn revoke(house: &House, name: &str) {
+    let token = house.accounts.tokens().unwrap().into_iter().find(|token| token.name == name).unwrap();
+    house.accounts.revoke_token(&token.id).unwrap();
+}
+
+const GROWING: &str = "/api/v1/builds/2/steps/1/logs/stdio/follow?from=4";
+
+#[tokio::test]
+async fn attack_18_a_stream_ends_with_its_owners_right_and_no_other_does() {
+    let house = house();
+    for path in ["/api/v1/events", GROWING] {
+        let (gone, other) = (house.token(Role::Viewer), house.token(Role::Operator));
+        let mut stream = watching(&house, path, &gone).await;
+        let mut others = watching(&house, "/api/v1/events", &other).await;
+        // Who is new takes nothing from anybody.
+        house.accounts.add_token("new", "new", Role::Viewer, None).unwrap();
+        revoke(&house, "viewer");
+        assert_eq!(next(&mut stream).await, None, "{path}");
+        house.host.events.send(Arc::new(Event::ConfigReloaded)).unwrap();
+        assert_eq!(next(&mut others).await.unwrap(), "event: config\ndata: {}\n\n", "{path}");
+        revoke(&house, "operator");
+        assert_eq!(next(&mut others).await, None, "{path}");
+        revoke(&house, "new");
+    }
+}
+
+#[tokio::test]
+async fn attack_18_a_slow_watcher_and_a_busy_follower_end_with_their_right_too() {
+    let house = house();
+    let secret = house.token(Role::Viewer);
+    let mut slow = watching(&house, "/api/v1/events", &secret).await;
+    // More lines than one event of the stream holds, twice over.
+    let mut busy = watching(&house, "/api/v1/builds/1/steps/1/logs/stdio/follow", &secret).await;
+    let lines = next(&mut busy).await.unwrap();
+    assert!(lines.contains("\"line 1\"") && !lines.contains("\"line 900\""), "there is more to tell");
+    revoke(&house, "viewer");
+    for _ in 0..20 {
+        house.host.events.send(Arc::new(Event::ConfigReloaded)).unwrap();
+    }
+    assert_eq!(next(&mut slow).await, None, "what it lost is not told either");
+    assert_eq!(next(&mut busy).await, None, "lines that are left are not told");
+}
+
+#[tokio::test]
+async fn attack_18_a_right_that_ends_between_the_guard_and_the_stream_is_noticed() {
+    let house = house();
+    let secret = house.token(Role::Viewer);
+    let headers = [(http::header::AUTHORIZATION, format!("Bearer {secret}").parse().unwrap())];
+    let headers: http::HeaderMap = headers.into_iter().collect();
+    let peer = Peer::Tcp(([127, 0, 0, 1], 40_000).into());
+    let who = house.service.identify(peer, &headers).unwrap();
+    revoke(&house, "viewer");
+    let over = house.service.watch(&who, peer, headers).unwrap().over;
+    tokio::time::timeout(PATIENCE, over).await.expect("the stream goes on");
+}
+
+#[tokio::test]
+async fn a_stream_ends_at_a_log_out_a_new_password_another_role_and_the_end_of_the_user() {
+    let deeds = ["log out", "password", "role", "user"];
+    for deed in deeds {
+        let house = house();
+        let (cookie, _) = house.log_in(Role::Developer).await;
+        let call = get("/api/v1/events").header("cookie", &cookie);
+        let mut stream = call.open(&house).await.into_body().into_data_stream();
+        assert!(next(&mut stream).await.unwrap().contains("hello"), "{deed}");
+        match deed {
+            "log out" => {
+                let headers = [(http::header::COOKIE, cookie.parse().unwrap())].into_iter().collect();
+                house.service.log_out(&headers).await.unwrap();
+            }
+            "password" => {
+                let password = Password::parse("another horse".into()).unwrap();
+                house.accounts.set_password("developer", &password).unwrap();
+            }
+            "role" => house.accounts.set_role("developer", Role::Viewer).unwrap(),
+            _ => house.accounts.delete_user("developer").unwrap(),
+        }
+        assert_eq!(next(&mut stream).await, None, "{deed}");
     }
 }

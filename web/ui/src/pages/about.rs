@@ -5,6 +5,7 @@ use maud::html;
 use super::Shown;
 use crate::form::Visitor;
 use crate::layout::Page;
+use crate::words;
 
 pub(crate) async fn show(visitor: Visitor) -> Shown {
     let catalogue = visitor.ui.service.catalogue();
@@ -17,18 +18,23 @@ pub(crate) async fn show(visitor: Visitor) -> Shown {
         }
         section {
             h2 { "Schedulers" }
-            div.scroll { table {
-                thead { tr { th { "Name" } th { "Kind" } th.wide { "When" } th { "Filters" } th { "Builders" } } }
-                tbody { @for scheduler in &catalogue.schedulers {
-                    tr {
-                        td { (scheduler.name) }
-                        td { (scheduler.kind) }
-                        td.wide { (scheduler.when) }
-                        td { @for filter in &scheduler.filters { span.chip { (filter) } " " } }
-                        td { @for builder in &scheduler.builders { (builder) " " } }
+            @for scheduler in &catalogue.schedulers {
+                article.card {
+                    div.row {
+                        strong { (scheduler.name) }
+                        span.chip { (scheduler.kind) }
+                        span.quiet { (words::sentence(&scheduler.when)) }
                     }
-                } }
-            } }
+                    p {
+                        "Builds "
+                        @for (position, builder) in scheduler.builders.iter().enumerate() {
+                            @if position > 0 { ", " } a href=(words::builder_address(builder.as_str())) { (builder) }
+                        }
+                        @if !scheduler.filters.is_empty() { ", filtered by" }
+                        @for filter in &scheduler.filters { " " span.chip { (filter) } }
+                    }
+                }
+            }
         }
         h2 { "For programs" }
         ul {

@@ -9,7 +9,7 @@ use super::tables::author_name;
 use super::{At, Shown, go};
 use crate::form::{Form, Visitor};
 use crate::layout::Page;
-use crate::limits::TAIL_LINES;
+use crate::limits::{PROPERTIES_OPEN, TAIL_LINES};
 use crate::words;
 
 /// The end of a log that is shown below its step.
@@ -84,7 +84,7 @@ fn head(visitor: &Visitor, page: &BuildPage, now: Wall) -> Markup {
             BuildState::Running | BuildState::Finished { .. } => {}
         }
         dl.facts {
-            div { dt { "Reason" } dd { (words::shortened(&build.reason, 400)) } }
+            div { dt { "Reason" } dd { (words::sentence(&words::shortened(&build.reason, 400))) } }
             @if let Some(owner) = &build.owner { div { dt { "Asked for by" } dd { (owner) } } }
             div { dt { "Worker" } dd { a href="/workers" { (build.worker) } } }
             div { dt { "Started" } dd { (words::ago(build.started_at, now)) } }
@@ -199,7 +199,7 @@ fn sources(page: &BuildPage) -> Markup {
 
 fn properties(build: &Build) -> Markup {
     html! {
-        details open[build.properties.len() <= 12] data-remember="properties" {
+        details open[build.properties.len() <= PROPERTIES_OPEN] {
             summary { h2 { "Properties (" (build.properties.len()) ")" } }
             div.scroll {
                 table.properties {

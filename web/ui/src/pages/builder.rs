@@ -88,16 +88,17 @@ fn about(view: &BuilderView) -> Markup {
                 @if position > 0 { " → " }
                 span title={ "plugin " (step.plugin) } { (step.name) }
             }
-            ". Runs on "
+            " · runs on "
             @if view.worker_names.is_empty() && view.worker_tags.is_empty() { "any worker" }
             @for (position, worker) in view.worker_names.iter().enumerate() {
                 @if position > 0 { ", " } (worker)
             }
             @if !view.worker_tags.is_empty() {
                 @if view.worker_names.is_empty() { "workers" } " tagged "
-                @for tag in &view.worker_tags { span.chip { (tag) } " " }
+                @for (position, tag) in view.worker_tags.iter().enumerate() {
+                    @if position > 0 { " " } span.chip { (tag) }
+                }
             }
-            "."
         }
     }
 }

@@ -30,7 +30,7 @@ pub(crate) async fn show(visitor: Visitor, At(id): At<u64>) -> Shown {
         div #head data-live {
             div.row { h1 { "Buildset #" (set.id) } span.big aria-live="polite" { (state(set)) } }
             dl.facts {
-                div { dt { "Reason" } dd { (words::shortened(&set.reason, 400)) } }
+                div { dt { "Reason" } dd { (words::sentence(&words::shortened(&set.reason, 400))) } }
                 @if let Some(scheduler) = &set.scheduler { div { dt { "Scheduler" } dd { (scheduler) } } }
                 @if let Some(owner) = &set.owner { div { dt { "Asked for by" } dd { (owner) } } }
                 @if let Some(build) = set.rebuild_of { div { dt { "Repeats" } dd { a href=(words::build_address(build)) { "build " (build) } } } }
@@ -70,7 +70,7 @@ fn request_part(
         RequestState::Complete { outcome, .. } => (outcome.as_str(), false, false),
     };
     html! {
-        article.card {
+        article.card id={ "request-" (request.id) } {
             div.row {
                 (words::badge(word))
                 strong { a href=(words::builder_address(request.builder.as_str())) { (request.builder) } }
@@ -79,9 +79,9 @@ fn request_part(
                 @if waits { (tables::request_buttons(request.id.0, awaits_approval, &visitor.who)) }
             }
             @if let Some(why) = why {
-                p { (why.summary) @if let Some(position) = why.position { " (place " (position) " in the queue)" } }
+                p { (words::sentence(&why.summary)) @if let Some(position) = why.position { " (place " (position) " in the queue)" } }
                 @if !why.workers.is_empty() {
-                    ul { @for (worker, reason) in &why.workers { li { strong { (worker) } ": " (reason) } } }
+                    ul { @for (worker, reason) in &why.workers { li { strong { (worker) } ": " (words::sentence(reason)) } } }
                 }
             }
         }

@@ -68,7 +68,7 @@ fn decisions(change: &Change) -> Markup {
                     tr {
                         td { (decision.scheduler) }
                         td { span class={ "verdict " (decision.verdict.as_str()) } { (decision.verdict.as_str()) } }
-                        td.wide { (decision.reason) }
+                        td.wide { (words::sentence(&decision.reason)) }
                     }
                 } }
             } }

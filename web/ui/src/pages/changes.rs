@@ -63,13 +63,19 @@ fn source_list(visitor: &Visitor, sources: &[ChangeSourceView]) -> Markup {
 fn when(source: &ChangeSourceView) -> String {
     match source.kind {
         ChangeSourceKind::Poller { every, next_poll_in: Some(next) } => {
-            format!("polled every {}, next in {}", words::length(every.0), words::length(next.0 / 1000 * 1000))
+            let next = if next.0 < 1_000 { "now".to_owned() } else { format!("in {}", interval(next.0 / 1000 * 1000)) };
+            format!("polled every {}, next {next}", interval(every.0))
         }
         ChangeSourceKind::Poller { every, next_poll_in: None } => {
-            format!("polled every {}, being polled now", words::length(every.0))
+            format!("polled every {}, being polled now", interval(every.0))
         }
         ChangeSourceKind::Hook => format!("called at /hooks/{}", source.name),
     }
+}
+
+/// A length of time in whole seconds, as people set it.
+fn interval(ms: u64) -> String {
+    words::length(ms).replace(".0 s", " s")
 }
 
 pub(crate) async fn poll_now(visitor: Visitor, At(name): At<String>, _: Form) -> Shown {

@@ -43,11 +43,11 @@ fn card(plugin: &PluginView) -> Markup {
             } @else {
                 div.scroll { table {
                     thead { tr { th { "Used by" } th.wide { "Granted" } } }
-                    tbody { @for usage in &plugin.uses { tr { td { (usage.place) } td.wide { (granted(&usage.grant)) } } } }
+                    tbody { @for usage in &plugin.uses { tr { td { (words::sentence(&usage.place)) } td.wide { (granted(&usage.grant)) } } } }
                 } }
             }
             @if !plugin.imports.is_empty() {
-                details data-remember={ "plugin " (plugin.name) } {
+                details {
                     summary { "Imports (" (plugin.imports.len()) ")" }
                     ul { @for import in &plugin.imports { li { code { (import) } } } }
                 }
@@ -66,11 +66,14 @@ fn granted(grant: &Grant) -> Markup {
         ("secret", &grant.secret),
     ];
     html! {
-        @if rows.iter().all(|(_, items)| items.is_empty()) { span.quiet { "nothing" } }
+        @if *grant == Grant::default() { span.quiet { "nothing" } }
         @for (name, items) in rows {
             @if !items.is_empty() {
                 div { (name) ": " @for item in items { code { (item) } " " } }
             }
+        }
+        @for (name, origins) in &grant.credential {
+            div { "credential: " code { (name) } " for " @for origin in origins { code { (origin) } " " } }
         }
     }
 }

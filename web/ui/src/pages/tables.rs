@@ -21,7 +21,7 @@ pub(super) fn builds(builds: &[Build], now: Wall) -> Markup {
                                 td { (words::build_link(build)) }
                                 td { (words::badge(words::build_word(&build.state))) }
                                 td { (stamps(&build.stamps)) }
-                                td.wide { (words::first_line(&build.reason)) }
+                                td.wide { (words::sentence(&words::first_line(&build.reason))) }
                                 td { (build.worker) }
                                 td { (words::ago(build.started_at, now)) }
                                 td.number { (words::build_length(build, now)) }
@@ -102,12 +102,12 @@ pub(super) fn waiting(waiting: &[Waiting], sentences: &[Option<String>], who: &I
                             td { a href=(words::builder_address(request.builder.as_str())) { (request.builder) } }
                             td.wide {
                                 @match sentence {
-                                    Some(sentence) => (sentence),
+                                    Some(sentence) => (words::sentence(sentence)),
                                     None if entry.awaits_approval => "it waits for a person's approval",
                                     None => "others are before it",
                                 }
                             }
-                            td.wide { (words::first_line(&entry.reason)) }
+                            td.wide { (words::sentence(&words::first_line(&entry.reason))) }
                             td.number { (request.priority) }
                             td { (words::ago(request.submitted_at, now)) }
                             td { (request_buttons(request.id.0, entry.awaits_approval, who)) }
@@ -176,7 +176,7 @@ fn decisions(change: &Change) -> Markup {
         @for decision in &change.decisions {
             div.decision title=(decision.reason) {
                 (decision.scheduler) ": " span class={ "verdict " (decision.verdict.as_str()) } { (decision.verdict.as_str()) }
-                @if !decision.reason.is_empty() { span.quiet { " " (words::shortened(&words::first_line(&decision.reason), 60)) } }
+                @if !decision.reason.is_empty() { span.quiet { " " (words::sentence(&words::shortened(&words::first_line(&decision.reason), 60))) } }
             }
         }
         @if !change.decided && change.trouble.is_none() { span.quiet { "being decided" } }

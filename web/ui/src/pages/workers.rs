@@ -36,7 +36,7 @@ fn card(worker: &WorkerView, builds: &[Build], now: Wall) -> Markup {
         WorkerState::Connected { .. } => "connected",
     };
     html! {
-        article.card {
+        article.card id={ "worker-" (worker.name) } {
             div.row {
                 h2 { (worker.name) }
                 (words::badge(word))
@@ -74,7 +74,7 @@ fn details(worker: &WorkerView, info: &WorkerInfo) -> Markup {
             (info.os) " " (info.arch) ", " (words::count(info.cores.into(), "core", "cores")) ", "
             (words::count(most.into(), "build", "builds")) " at once, version " (info.version)
         }
-        details data-remember={ "worker " (worker.name) } open[info.tier != Tier::Sandboxed] {
+        details open[info.tier != Tier::Sandboxed] {
             summary { "Sandbox and tools" }
             div.scroll { table {
                 thead { tr { th { "Mechanism" } th { "Works" } th.wide { "Detail" } } }

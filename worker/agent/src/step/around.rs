@@ -16,16 +16,15 @@ use crate::convert;
 use crate::limits::SUMMARY_EVERY;
 use crate::logs::StepLogs;
 
-/// The secrets that the step's effective grant names, and no other.
+/// The secrets that the step's effective grant names, and no other. The runtime keeps those under `credential` from the plugin.
 pub(super) struct StepSecrets {
     values: BTreeMap<String, SecretValue>,
 }
 
 impl StepSecrets {
     pub(super) fn new(all: &BTreeMap<String, SecretValue>, grant: &Grant) -> Self {
-        let granted = |(name, _): &(&String, &SecretValue)| grant.secret.contains(name);
-        let values = all.iter().filter(granted);
-        Self { values: values.map(|(name, value)| (name.clone(), value.clone())).collect() }
+        let granted = grant.secrets().filter_map(|name| Some((name.clone(), all.get(name)?.clone())));
+        Self { values: granted.collect() }
     }
 }
 

@@ -165,7 +165,7 @@ impl Host {
                     };
                     connection.say(answer).await;
                 }
-                WorkerMessage::Pong { .. } => {}
+                WorkerMessage::Pong { .. } | WorkerMessage::Goodbye { .. } => {}
                 other => panic!("{other:?}"),
             }
         }
@@ -268,6 +268,7 @@ pub(crate) fn shell(digest: &str, name: &str, command: &[&str]) -> StepPlan {
         digest: digest.to_owned(),
         config: serde_json::json!({ "command": command }),
         grant: Grant { command: vec!["*".to_owned()], ..Grant::default() },
+        limits: PluginLimits::default(),
         when: None,
         halt_on_failure: true,
         flunk_on_failure: true,

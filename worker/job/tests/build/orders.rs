@@ -17,6 +17,7 @@ pub(crate) fn step(name: &str) -> StepPlan {
         plugin: PluginRef { name: "shell".to_owned(), digest: Digest("00".repeat(32).into()) },
         config: json!({}),
         grant: Grant::default(),
+        limits: PluginLimits::default(),
         when: None,
         halt_on_failure: true,
         flunk_on_failure: true,

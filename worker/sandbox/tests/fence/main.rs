@@ -1,7 +1,8 @@
 //! The fence from inside: every promise of the crate, tried by a real command on a real kernel.
 //!
-//! Started as root, the whole program runs a second time as an ordinary user (`users`).
+//! The whole program runs a second time with sandboxes made ahead (`ahead`); started as root, each of the two also as an ordinary user (`users`).
 
+mod ahead;
 mod faithful;
 mod isolation;
 mod limits;

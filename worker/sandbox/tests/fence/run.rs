@@ -1,13 +1,14 @@
 //! Runs a command in the fence and gathers everything that it said.
 
 use nix::unistd::{Gid, Uid, chown, geteuid};
-use stampmill_sandbox::{End, Ending, Helper, Identity, Input, Policy, Sandboxed, Usage, spawn};
+use stampmill_sandbox::{End, Ending, Helper, Identity, Input, Limits, Policy, Sandboxed, Usage, spawn};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
@@ -29,8 +30,24 @@ pub(crate) fn program() -> PathBuf {
     }
 }
 
+/// Whether commands run in sandboxes that were made ahead, as far as they can.
+pub(crate) fn is_ahead() -> bool {
+    std::env::var_os("SANDBOX_TEST_AHEAD").is_some()
+}
+
 pub(crate) fn helper() -> Helper {
-    Helper::at(&program())
+    static AHEAD: OnceLock<Helper> = OnceLock::new();
+    let plain = || Helper::at(&program());
+    if is_ahead() {
+        AHEAD.get_or_init(|| plain().making_ahead(4, identity(), Limits::default())).clone()
+    } else {
+        plain()
+    }
+}
+
+/// The identity of commands.
+pub(crate) fn identity() -> Identity {
+    if is_root() { Identity::Ids { uid: STEP, gid: STEP } } else { Identity::Own }
 }
 
 /// A place for a command: a directory that only the tests' own user can enter, with the work directory in it.
@@ -57,9 +74,8 @@ impl Place {
 
     /// A policy for a command here, with the usual environment.
     pub(crate) fn policy<S: Into<OsString>>(&self, argv: impl IntoIterator<Item = S>) -> Policy {
-        let identity = if is_root() { Identity::Ids { uid: STEP, gid: STEP } } else { Identity::Own };
         let argv = argv.into_iter().map(Into::into).collect();
-        let mut policy = Policy::new(argv, self.work_dir.clone(), identity);
+        let mut policy = Policy::new(argv, self.work_dir.clone(), identity());
         policy.env = vec![("PATH".into(), "/usr/bin:/bin".into())];
         policy
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 use serde_json::Value;
 
 use super::parse_property;
@@ -192,18 +192,37 @@ pub(crate) struct LogArgs {
 /// An end.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  stampmill cancel linux/12 --reason 'wrong branch'\n  stampmill cancel --request 40"
+    after_help = "Examples:\n  stampmill cancel linux/12 --reason 'wrong branch'\n  stampmill cancel --request 40",
+    group = ArgGroup::new("what").args(["build", "request"]).required(true)
 )]
 pub(crate) struct CancelArgs {
     /// The build: its id, or BUILDER/NUMBER
-    #[arg(required_unless_present = "request")]
     pub(crate) build: Option<String>,
     /// A request instead, whether it waits or builds
-    #[arg(long, value_name = "ID", conflicts_with = "build")]
+    #[arg(long, value_name = "ID")]
     pub(crate) request: Option<u64>,
     /// Why, for people
     #[arg(short = 'm', long, default_value = "", hide_default_value = true)]
     pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+/// A word on a request.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+A scheduler with `approve-untrusted = true` makes such requests of changes that are not trusted.
+
+Examples:
+  stampmill explain 40                  what request 40 waits for
+  stampmill approve 40                  let it be built, without secrets as before
+  stampmill approve 40 --refuse         end it, not built")]
+pub(crate) struct ApproveArgs {
+    /// The request
+    pub(crate) request: u64,
+    /// End it instead; it is not built
+    #[arg(long)]
+    pub(crate) refuse: bool,
     #[command(flatten)]
     pub(crate) target: Target,
 }

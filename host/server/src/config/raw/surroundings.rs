@@ -68,11 +68,16 @@ pub(super) fn limits(root: &Table<'_>) -> Limits {
     let duration = |key| table.duration(key, Milliseconds::from_seconds(1)).map(|at| at.value);
     let limits = Limits {
         body_bytes: table.bytes("body-bytes", bounds::BODY_BYTES_MAX).map(|at| at.value),
+        local_worker_alone: duration("local-worker-alone"),
         worker_lost_after: duration("worker-lost-after"),
         build_attempts: count(&table, "build-attempts"),
         report_attempts: count(&table, "report-attempts"),
         retry_pause_most: duration("retry-pause-most"),
         declined_for: duration("declined-for"),
+        plugin_memory: table.bytes("plugin-memory", bounds::PLUGIN_MEMORY_MAX).map(|at| at.value),
+        plugin_time: duration("plugin-time"),
+        plugin_compute: duration("plugin-compute"),
+        plugin_host_call: duration("plugin-host-call"),
     };
     table.finish();
     limits

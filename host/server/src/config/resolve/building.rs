@@ -38,6 +38,7 @@ fn step(step: raw::Step, checker: &Checker<'_>) -> Option<(StepPlan, PluginUse)>
         plugin: PluginRef { name: usage.plugin.name.clone(), digest: usage.plugin.digest.clone() },
         config: usage.config.clone(),
         grant: usage.grant.clone(),
+        limits: usage.limits,
         when: step.when.map(|when| when.value),
         halt_on_failure: step.halt_on_failure,
         flunk_on_failure: step.flunk_on_failure,

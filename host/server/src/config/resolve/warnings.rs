@@ -122,8 +122,10 @@ fn untrusted_secrets(file: &File, sink: &Sink) {
         return;
     }
     for step in file.jobs.iter().flat_map(|job| &job.steps) {
-        let secret = step.usage.grant.keys.iter().find(|(key, _, items)| *key == "secret" && !items.is_empty());
-        let Some((_, place, _)) = secret else { continue };
+        let grant = &step.usage.grant;
+        let secret = grant.keys.iter().find(|(key, _, items)| *key == "secret" && !items.is_empty());
+        let credential = grant.credential.as_ref().filter(|_| !grant.credentials.is_empty());
+        let Some(place) = secret.map(|(_, place, _)| place).or(credential) else { continue };
         let message = format!("{} is granted a secret, and no change source is trusted", step.usage.what);
         let problem = Problem::warning(place.clone(), message).label("withheld from builds of untrusted changes");
         sink.report(problem.mend("add `trusted = true` to a change source whose authors may use your secrets"));

@@ -5,7 +5,7 @@ use crate::config::{ConfigError, Finding};
 
 /// The only finding, at a place, with words in its message and its mend.
 #[track_caller]
-fn only(text: &str, place: (usize, usize), message: &str, mend: &str) {
+pub(super) fn only(text: &str, place: (usize, usize), message: &str, mend: &str) {
     let findings = errors(text);
     let shown: Vec<String> = findings.iter().map(ToString::to_string).collect();
     assert_eq!(findings.len(), 1, "{shown:#?}");
@@ -13,7 +13,7 @@ fn only(text: &str, place: (usize, usize), message: &str, mend: &str) {
 }
 
 #[track_caller]
-fn holds(finding: &Finding, place: (usize, usize), message: &str, mend: &str) {
+pub(super) fn holds(finding: &Finding, place: (usize, usize), message: &str, mend: &str) {
     assert_eq!((finding.line(), finding.column()), place, "{finding}");
     assert!(finding.message().contains(message), "{finding}");
     assert!(finding.mend().unwrap_or_default().contains(mend), "{finding}");

@@ -13,7 +13,7 @@ fn schema() -> Value {
 }
 
 /// An unknown key in a table, and where the schema describes that table.
-const TABLES: [(&str, &str); 16] = [
+const TABLES: [(&str, &str); 17] = [
     ("zzz = 1", ""),
     ("[[change-source]]\nzzz = 1", "/$defs/change-source"),
     ("[codebases]\nzzz = 1", "/$defs/codebases"),
@@ -30,6 +30,7 @@ const TABLES: [(&str, &str); 16] = [
     ("[limits]\nzzz = 1", "/$defs/limits"),
     ("[plugin.a]\nzzz = 1", "/$defs/plugin"),
     ("[codebases]\ngrant = { zzz = 1 }", "/$defs/grant"),
+    ("[codebases]\nlimits = { zzz = 1 }", "/$defs/plugin-limits"),
 ];
 
 #[test]

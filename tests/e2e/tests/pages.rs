@@ -1,0 +1,11 @@
+//! The pages as a person uses them, in a real browser in front of a real host.
+
+mod pages {
+    pub(crate) mod scene;
+
+    mod logs;
+    mod looks;
+    mod people;
+    mod screens;
+    mod watching;
+}
