@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use crate::limits::{CGROUP_EXTRA_BYTES, CGROUP_EXTRA_PROCESSES, CGROUP_REMOVE_EVERY, CGROUP_REMOVE_TRIES};
@@ -58,7 +59,9 @@ impl Cgroups {
     }
 
     fn works(&self) -> bool {
-        let name = format!("stampmill-try-{}", std::process::id());
+        // Several threads may look at once.
+        static TRIES: AtomicU64 = AtomicU64::new(0);
+        let name = format!("stampmill-try-{}-{}", std::process::id(), TRIES.fetch_add(1, Ordering::Relaxed));
         self.make(&name, &Limits::default()).is_ok()
     }
 
@@ -72,8 +75,11 @@ impl Cgroups {
     fn make(&self, name: &str, limits: &Limits) -> io::Result<Group> {
         let group =
             Group { version: self.version, memory: self.memory.join(name), processes: self.processes.join(name) };
-        for directory in group.directories() {
-            fs::create_dir(directory)?;
+        if let Err(error) = group.directories().into_iter().try_for_each(make_directory) {
+            // What was made is empty, and what was there is another's: neither is waited for.
+            group.directories().into_iter().for_each(|directory| drop(fs::remove_dir(directory)));
+            std::mem::forget(group);
+            return Err(error);
         }
         let bytes = limits.memory_bytes.saturating_add(CGROUP_EXTRA_BYTES).to_string();
         let processes = limits.processes.saturating_add(CGROUP_EXTRA_PROCESSES);
@@ -84,6 +90,17 @@ impl Cgroups {
         fs::write(group.memory.join(file), bytes)?;
         fs::write(group.processes.join("pids.max"), processes.to_string())?;
         Ok(group)
+    }
+}
+
+/// One that is there already was left behind by a worker that was killed, for another process has its number now; one that is in use stays.
+fn make_directory(path: &Path) -> io::Result<()> {
+    match fs::create_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::remove_dir(path)?;
+            fs::create_dir(path)
+        }
+        made => made,
     }
 }
 
@@ -186,6 +203,22 @@ mod tests {
 32 29 0:28 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw
 33 29 0:29 /part /elsewhere rw,relatime - cgroup cgroup rw,memory
 ";
+
+    #[test]
+    fn a_group_that_was_left_behind_is_in_nobodys_way_and_one_in_use_is_not_taken() {
+        let Some(cgroups) = Cgroups::detect() else {
+            println!("skipped: this process may not make cgroups");
+            return;
+        };
+        let name = format!("stampmill-left-{}", std::process::id());
+        std::mem::forget(cgroups.make(&name, &Limits::default()).expect("made"));
+        let group = cgroups.make(&name, &Limits::default()).expect("made again");
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().expect("started");
+        group.take_in(child.id()).expect("taken in");
+        let taken = cgroups.make(&name, &Limits::default());
+        child.kill().and_then(|()| child.wait()).expect("ended");
+        assert_eq!(taken.map(drop).map_err(|error| error.raw_os_error()), Err(Some(libc::EBUSY)));
+    }
 
     #[test]
     fn groups_of_version_1_are_below_the_workers_own() {

@@ -462,13 +462,13 @@ fn lost(text: &str) -> Ending {
 
 impl Drop for Sandboxed {
     fn drop(&mut self) {
-        let (helper, cgroup) = (self.helper.take(), self.cgroup.take());
-        if let Some(mut helper) = helper {
-            match self.ending {
-                None => end_helper(&mut helper),
-                // The tree is dead; the kernel needs a millisecond or two to take the namespaces down, in which nobody has to wait.
-                Some(_) => bury(helper, cgroup),
-            }
+        let Some(mut helper) = self.helper.take() else { return };
+        match self.ending {
+            // A tree so young that it does not die with its helper yet dies when the control socket is closed: the field before the group's,
+            // which is removed after it.
+            None => end_helper(&mut helper),
+            // The tree is dead; the kernel needs a millisecond or two to take the namespaces down, in which nobody has to wait.
+            Some(_) => bury(helper, self.cgroup.take()),
         }
     }
 }

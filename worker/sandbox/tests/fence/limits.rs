@@ -136,3 +136,21 @@ fn cgroups_are_gone_after_their_command_even_when_it_is_dropped() {
     let v1 = stampmill_sandbox::Cgroups::detect().map(|found| found.version());
     assert_eq!(was_there, v1 == Some(stampmill_sandbox::CgroupVersion::V1));
 }
+
+#[test]
+fn a_cgroup_is_gone_however_early_its_command_is_dropped() {
+    let Some(helper) = by_cgroup() else { return };
+    let place = Place::new();
+    let policy = place.shell("sleep 1000");
+    // Over the time in which the fence is put up.
+    for pause in 0..20 {
+        let sandboxed = stampmill_sandbox::spawn(&helper, &policy).expect("started");
+        let id = sandboxed.helper_id();
+        let own = fs::read_to_string(format!("/proc/{id}/cgroup")).expect("read");
+        let group = own.lines().find_map(|line| line.split_once(":memory:")).map(|(_, path)| path.to_owned());
+        std::thread::sleep(std::time::Duration::from_micros(300 * pause));
+        drop(sandboxed);
+        let directory = format!("/sys/fs/cgroup/memory{}", group.unwrap_or_else(|| format!("/stampmill-{id}")));
+        assert!(!std::path::Path::new(&directory).exists(), "{directory} after {pause} times 0.3 ms");
+    }
+}
