@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use stampmill_model::{
-    Build, BuildId, BuildOrder, BuildState, Job, Milliseconds, RequestId, RequestState, Steady, Step, StepState,
-    WorkerName,
+    Build, BuildId, BuildOrder, BuildState, Job, Milliseconds, Network, RequestId, RequestState, Steady, Step,
+    StepState, WorkerName,
 };
 
 use crate::Engine;
@@ -232,6 +232,7 @@ fn waiting_steps(job: &Job) -> Vec<Step> {
         name: plan.name.clone(),
         summary: String::new(),
         logs: Vec::new(),
+        network: Network::default(),
         state: StepState::Waiting,
     });
     steps.collect()

@@ -123,6 +123,7 @@ impl Engine {
             | BuildEvent::StepSummary { .. }
             | BuildEvent::LogOpened { .. }
             | BuildEvent::PropertySet { .. }
+            | BuildEvent::NetworkTried { .. }
             | BuildEvent::StepFinished { .. }) => {
                 if let Err(oddity) = progress::apply(Arc::make_mut(&mut open.build), event) {
                     self.outbox.warn(format!("worker `{worker}`, build {id}: {oddity}"));

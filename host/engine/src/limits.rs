@@ -24,6 +24,9 @@ pub(crate) const DELIVERIES_MOST: usize = 10_000;
 /// Logs of one step: each is a line on the build's page.
 pub(crate) const LOGS_OF_STEP_MOST: usize = 256;
 
+/// Network attempts of one step that are listed: the worker sends no more.
+pub(crate) const ATTEMPTS_OF_STEP_MOST: usize = 64;
+
 /// Properties of one build: they are stored as one row with it.
 pub(crate) const PROPERTIES_OF_BUILD_MOST: usize = 4_096;
 

@@ -1,5 +1,7 @@
 //! Builds, their steps, and what a worker says of them.
 
+use std::net::IpAddr;
+
 use crate::{BuildId, BuilderName, BuildsetId, Outcome, Properties, RequestId, SourceStamp, Wall, WorkerName};
 
 /// The name of a log of a step, such as `stdio`.
@@ -76,8 +78,85 @@ pub struct Step {
     pub summary: String,
     /// Logs in order of opening.
     pub logs: Vec<LogName>,
+    /// What it tried to reach.
+    pub network: Network,
     /// How far it is.
     pub state: StepState,
+}
+
+/// What a step tried to reach over the network. Attempts that are alike are one entry with a count.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Network {
+    /// In order of the first of each.
+    pub attempts: Vec<NetworkAttempt>,
+    /// How many more attempts there were for which the list had no room.
+    pub unlisted: u64,
+}
+
+/// Attempts of a step to reach one place in one way, with one end.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NetworkAttempt {
+    /// How it was asked for.
+    pub protocol: NetworkProtocol,
+    /// Where to: `host:port`, or the beginning of what was said where that was no place.
+    pub target: String,
+    /// The address that was connected to, or that was the reason for not doing so.
+    pub address: Option<IpAddr>,
+    /// What came of it.
+    pub end: NetworkEnd,
+    /// One line; empty for a connection.
+    pub why: String,
+    /// How many there were.
+    pub count: u64,
+}
+
+/// How a step asks for a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NetworkProtocol {
+    /// A native program, by HTTP CONNECT.
+    Connect,
+    /// A native program, by SOCKS5.
+    Socks5,
+    /// A native program, by a plain HTTP request to the proxy.
+    Http,
+    /// The plugin itself.
+    Plugin,
+}
+
+impl NetworkProtocol {
+    /// The word for it in the API and on pages.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Socks5 => "socks5",
+            Self::Http => "http",
+            Self::Plugin => "plugin",
+        }
+    }
+}
+
+/// What came of an attempt.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NetworkEnd {
+    /// There was a connection.
+    Connected,
+    /// It was not allowed.
+    Refused,
+    /// It was allowed, and the world did not answer.
+    Failed,
+}
+
+impl NetworkEnd {
+    /// The word for it in the API and on pages.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connected => "connected",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// How far a step is.
@@ -140,6 +219,13 @@ pub enum BuildEvent {
         value: serde_json::Value,
         /// The step that set it; its name becomes the source.
         step: u32,
+    },
+    /// A step has tried to reach something; this replaces what was told of it before.
+    NetworkTried {
+        /// Which.
+        step: u32,
+        /// All that it tried so far.
+        network: Network,
     },
     /// A step has ended, or was passed over.
     StepFinished {

@@ -16,7 +16,9 @@ pub mod source;
 pub mod time;
 pub mod worker;
 
-pub use build::{Build, BuildEvent, BuildState, LogName, Step, StepState};
+pub use build::{
+    Build, BuildEvent, BuildState, LogName, Network, NetworkAttempt, NetworkEnd, NetworkProtocol, Step, StepState,
+};
 pub use buildset::{Buildset, BuildsetState, Request, RequestState};
 pub use change::{Change, Decision, SeenChange, Verdict};
 pub use grant::{Grant, PluginLimits};

@@ -10,6 +10,7 @@ mod lock;
 mod nearest;
 mod raw;
 mod reader;
+mod remark;
 mod resolve;
 mod schema;
 mod shelf;
@@ -35,6 +36,7 @@ use finding::{Problem, Sink, Source, Span};
 use lock::Lock;
 pub(crate) use lock::{LockError, NewPin};
 pub(crate) use nearest::{did_you_mean, quoted};
+pub use remark::{Remark, check_text};
 pub(crate) use shelf::{Bundled, permission_names, read_component};
 
 /// A configuration that was taken: every name in it resolves.
@@ -135,7 +137,26 @@ pub(crate) struct HostLimits {
     pub(crate) body_bytes: u64,
     /// How long the worker process that `up` started goes on without a host.
     pub(crate) local_worker_alone: Milliseconds,
+    /// What steps may use up on the worker that `up` starts.
+    pub(crate) steps: StepLimits,
 }
+
+/// What steps may use up on the worker that `up` starts, by the names of that worker's own configuration; what is not set has the worker's
+/// default.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct StepLimits(pub(crate) [Option<(&'static str, u64)>; STEP_LIMITS.len()]);
+
+/// The keys of `[limits]`, what they are called by a worker, and whether they are sizes.
+pub(crate) const STEP_LIMITS: [(&str, &str, bool); 8] = [
+    ("step-memory", "memory-bytes", true),
+    ("step-processes", "processes", false),
+    ("step-open-files", "open-files", false),
+    ("step-file", "file-bytes", true),
+    ("step-scratch", "scratch-bytes", true),
+    ("step-disk", "work-bytes", true),
+    ("step-disk-files", "work-files", false),
+    ("step-output", "output-bytes", true),
+];
 
 /// The data directory of a configuration that names none, beside it.
 pub(crate) const DATA_DIRECTORY: &str = "stampmill-data";
@@ -153,8 +174,11 @@ pub(crate) fn bundled() -> impl Iterator<Item = Bundled> {
 
 /// As [`load`], with other plugins than those in the binary.
 fn load_with(path: &Path, bundled: &[Bundled]) -> Result<Loaded, ConfigError> {
-    let text = read_text(path)?;
-    let lock = Lock::beside(path)?;
+    load_text(path, read_text(path)?, Lock::beside(path)?, bundled)
+}
+
+/// As [`load_with`], with a text and pins that were read already.
+fn load_text(path: &Path, text: String, lock: Lock, bundled: &[Bundled]) -> Result<Loaded, ConfigError> {
     let source = Arc::new(Source::new(path, text));
     let wrong = |problems: Vec<Problem>| {
         ConfigError::Wrong(problems.into_iter().map(|problem| Finding::new(problem, Arc::clone(&source))).collect())

@@ -2,7 +2,9 @@
 //!
 //! It gathers inputs, lets the engine handle them, commits all their writes in one transaction, and only then runs the effects. While a
 //! commit is under way the next inputs gather, so one sync serves many. If a commit fails, its effects are dropped, whoever waited for it
-//! is answered *unavailable*, and the engine is loaded again from the store exactly as at start.
+//! is answered *unavailable*, and the engine is loaded again from the store exactly as at start: see [`trouble`].
+
+mod trouble;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,23 +19,33 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::limits::{INPUTS_A_BATCH, INPUTS_WAITING};
+use crate::limits::{INPUTS_A_BATCH, INPUTS_WAITING, STORE_PAUSE_LEAST};
+use trouble::Trouble;
 
 /// A look at the engine between two batches.
 type Look = Box<dyn FnOnce(&Engine, Now) + Send>;
 
 /// What the driver is sent.
 enum Message {
-    Input(Box<Input>),
+    /// Nobody waits for an answer.
+    Told(Box<Input>),
+    /// Somebody waits under this number.
+    Asked(u64, Box<Input>),
     View(Look),
 }
 
-/// The host can't answer now: it is ending, or its store failed.
+/// Why the host can't answer now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("the host can't store anything at the moment; try again soon")]
-pub(crate) struct Unavailable;
+pub(crate) enum Unavailable {
+    /// It ends.
+    #[error("it is ending")]
+    Ending,
+    /// Its store takes nothing.
+    #[error("it can't store anything, because {0}")]
+    Storing(&'static str),
+}
 
-type Waiting = Arc<Mutex<HashMap<u64, oneshot::Sender<Answer>>>>;
+type Waiting = Arc<Mutex<HashMap<u64, oneshot::Sender<Result<Answer, Unavailable>>>>>;
 
 /// The way in: cheap to clone, and closed when the driver has ended.
 #[derive(Clone)]
@@ -41,6 +53,7 @@ pub(crate) struct DriverHandle {
     messages: mpsc::Sender<Message>,
     waiting: Waiting,
     next_reply: Arc<AtomicU64>,
+    trouble: Trouble,
 }
 
 impl DriverHandle {
@@ -48,19 +61,29 @@ impl DriverHandle {
     /// all that is needed to go on.
     pub(crate) async fn tell(&self, input: Input) {
         // A closed channel means that the host is ending.
-        let _ = self.messages.send(Message::Input(Box::new(input))).await;
+        let _ = self.messages.send(Message::Told(Box::new(input))).await;
     }
 
-    /// Tells the engine something and waits for its answer, which comes when what it says is durable.
+    /// Tells the engine something and waits for its answer, which comes when what it says is durable. While nothing can be stored it is not
+    /// told at all.
     pub(crate) async fn ask(&self, input: impl FnOnce(ReplyTo) -> Input) -> Result<Answer, Unavailable> {
+        if let Some(trouble) = self.trouble.get() {
+            return Err(Unavailable::Storing(trouble));
+        }
         let number = self.next_reply.fetch_add(1, Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
         lock(&self.waiting).insert(number, answer);
         let guard = Forget { waiting: &self.waiting, number };
-        self.messages.send(Message::Input(Box::new(input(ReplyTo(number))))).await.map_err(|_| Unavailable)?;
-        let answer = answered.await.map_err(|_| Unavailable);
+        let message = Message::Asked(number, Box::new(input(ReplyTo(number))));
+        self.messages.send(message).await.map_err(|_| Unavailable::Ending)?;
+        let answer = answered.await.map_err(|_| Unavailable::Ending);
         drop(guard);
-        answer
+        answer.flatten()
+    }
+
+    /// Why nothing can be stored at the moment, in a few words; `None` when all is well.
+    pub(crate) fn trouble(&self) -> Option<&'static str> {
+        self.trouble.get()
     }
 
     /// Looks at the engine between two batches.
@@ -73,8 +96,9 @@ impl DriverHandle {
             // Whoever asked may have gone.
             let _ = answer.send(look(engine, now));
         }));
-        self.messages.send(message).await.map_err(|_| Unavailable)?;
-        answered.await.map_err(|_| Unavailable)
+        self.messages.send(message).await.map_err(|_| Unavailable::Ending)?;
+        // It is dropped while the store can't even be read.
+        answered.await.map_err(|_| self.trouble.get().map_or(Unavailable::Ending, Unavailable::Storing))
     }
 }
 
@@ -118,35 +142,44 @@ pub(crate) struct Driver<W> {
     messages: mpsc::Receiver<Message>,
     waiting: Waiting,
     world: W,
+    trouble: Trouble,
+    /// How long the store is left alone after the next commit that fails.
+    pause: Duration,
 }
 
 /// Makes the way in, before there is a driver, so that what runs effects can hold it.
 pub(crate) fn channel() -> (DriverHandle, Inbox) {
     let (sender, receiver) = mpsc::channel(INPUTS_WAITING);
-    let waiting = Waiting::default();
-    let handle =
-        DriverHandle { messages: sender, waiting: Arc::clone(&waiting), next_reply: Arc::new(AtomicU64::new(1)) };
-    (handle, Inbox { messages: receiver, waiting })
+    let (waiting, trouble) = (Waiting::default(), Trouble::default());
+    let handle = DriverHandle {
+        messages: sender,
+        waiting: Arc::clone(&waiting),
+        next_reply: Arc::new(AtomicU64::new(1)),
+        trouble: trouble.clone(),
+    };
+    (handle, Inbox { messages: receiver, waiting, trouble })
 }
 
 /// The driver's end of its channel.
 pub(crate) struct Inbox {
     messages: mpsc::Receiver<Message>,
     waiting: Waiting,
+    trouble: Trouble,
 }
 
 impl<W: World> Driver<W> {
-    /// Loads the open work and carries out what it asks for, then runs until `stop`.
+    /// Loads the open work and carries out what it asks for.
     ///
     /// # Errors
-    /// When the store can't be read.
+    /// When the store can't be read, or does not take what follows from that.
     pub(crate) async fn start(inbox: Inbox, store: Store, config: Arc<Config>, world: W) -> anyhow::Result<Self> {
         let (snapshot, last) = load(&store).await?;
         let clock = Clock::resume(last);
         let (engine, outputs) = Engine::new(Arc::clone(&config), snapshot, clock.now());
-        let Inbox { messages, waiting } = inbox;
-        let mut driver = Self { engine, config, store, clock, messages, waiting, world };
-        driver.carry_out(outputs).await;
+        let Inbox { messages, waiting, trouble } = inbox;
+        let pause = STORE_PAUSE_LEAST;
+        let mut driver = Self { engine, config, store, clock, messages, waiting, world, trouble, pause };
+        driver.commit_and_act(outputs).await.context("the open work can't be taken up")?;
         Ok(driver)
     }
 
@@ -167,43 +200,50 @@ impl<W: World> Driver<W> {
                 count = self.messages.recv_many(&mut batch, INPUTS_A_BATCH) => if count == 0 { break },
                 () = timer => {}
             }
-            self.handle(&mut batch).await;
+            self.handle(&mut batch, &stop).await;
         }
         lock(&self.waiting).clear();
     }
 
-    async fn handle(&mut self, batch: &mut Vec<Message>) {
+    async fn handle(&mut self, batch: &mut Vec<Message>, stop: &CancellationToken) {
         let now = self.clock.now();
         self.world.handled(batch.len());
         let mut outputs = Vec::new();
-        let mut views = Vec::new();
+        let (mut asked, mut views) = (Vec::new(), Vec::new());
         for message in batch.drain(..) {
-            match message {
-                Message::Input(input) => {
-                    if let Input::Configured(config) = &*input {
-                        self.config = Arc::clone(config);
-                    }
-                    outputs.extend(self.engine.handle(now, *input));
+            let input = match message {
+                Message::Told(input) => input,
+                Message::Asked(number, input) => {
+                    asked.push(number);
+                    input
                 }
-                Message::View(look) => views.push(look),
+                Message::View(look) => {
+                    views.push(look);
+                    continue;
+                }
+            };
+            if let Input::Configured(config) = &*input {
+                self.config = Arc::clone(config);
             }
+            outputs.extend(self.engine.handle(now, *input));
         }
         if self.engine.next_deadline().is_some_and(|at| at <= now.steady) {
             outputs.extend(self.engine.handle(now, Input::Tick));
         }
-        self.carry_out(outputs).await;
+        self.carry_out(outputs, asked, stop).await;
         for look in views {
             look(&self.engine, now);
         }
     }
 
-    /// Commits, then acts; after a failed commit loads the engine again until that succeeds.
-    async fn carry_out(&mut self, mut outputs: Vec<Output>) {
+    /// Commits, then acts. After a failed commit nobody who asked is told anything else but that, and the engine is loaded again.
+    async fn carry_out(&mut self, mut outputs: Vec<Output>, mut asked: Vec<u64>, stop: &CancellationToken) {
         while let Err(error) = self.commit_and_act(outputs).await {
-            tracing::error!("nothing can be stored: {error:#}");
-            lock(&self.waiting).clear();
-            self.world.failed();
-            outputs = self.reload().await;
+            self.fall(&error, std::mem::take(&mut asked));
+            match self.recover(stop).await {
+                Some(again) => outputs = again,
+                None => return,
+            }
         }
     }
 
@@ -223,6 +263,7 @@ impl<W: World> Driver<W> {
                 .await
                 .context("the commit was interrupted")??;
             self.world.written(&writes);
+            self.pause = STORE_PAUSE_LEAST;
         }
         for effect in effects {
             self.act(effect);
@@ -235,29 +276,11 @@ impl<W: World> Driver<W> {
             Effect::Answer { reply, answer } => {
                 if let Some(waiting) = lock(&self.waiting).remove(&reply.0) {
                     // Whoever asked may have gone.
-                    let _ = waiting.send(answer);
+                    let _ = waiting.send(Ok(answer));
                 }
             }
             Effect::Warn { message } => tracing::warn!("{message}"),
             effect => self.world.run(effect),
-        }
-    }
-
-    /// Exactly what happens at start. Pauses double up to half a minute while the store does not answer.
-    async fn reload(&mut self) -> Vec<Output> {
-        let mut pause = Duration::from_millis(250);
-        loop {
-            tokio::time::sleep(pause).await;
-            match load(&self.store).await {
-                Ok((snapshot, _)) => {
-                    let (engine, outputs) = Engine::new(Arc::clone(&self.config), snapshot, self.clock.now());
-                    self.engine = engine;
-                    tracing::info!("the store answers again; open work was loaded from it");
-                    return outputs;
-                }
-                Err(error) => tracing::error!("the store can't be read: {error:#}"),
-            }
-            pause = (pause * 2).min(Duration::from_secs(30));
         }
     }
 }
@@ -270,5 +293,7 @@ async fn load(store: &Store) -> anyhow::Result<(stampmill_engine::Snapshot, stam
         .context("the open work can't be read from the store")
 }
 
+#[cfg(test)]
+mod faults;
 #[cfg(test)]
 mod tests;

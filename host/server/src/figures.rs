@@ -59,6 +59,7 @@ impl Counters {
             changes_taken: counts.changes,
             commits: counts.commits,
             inputs: counts.inputs,
+            trouble: None,
         }
     }
 

@@ -144,7 +144,7 @@ impl Host for RunningHost {
     }
 
     fn figures(&self) -> Figures {
-        self.shared.counters.figures()
+        Figures { trouble: self.shared.driver.trouble(), ..self.shared.counters.figures() }
     }
 
     async fn reload(&self) -> Result<(), ReloadError> {

@@ -67,3 +67,9 @@ pub(crate) const POLLER_ID: u32 = 60_322;
 
 /// How often a worker process that is not this one's child is looked at: there is no other news of its end.
 pub(crate) const FOUND_WORKER_LOOK: Duration = Duration::from_millis(200);
+
+/// How long the store is left alone after a commit that failed: a fault that passes at once is hardly felt.
+pub(crate) const STORE_PAUSE_LEAST: Duration = Duration::from_millis(250);
+
+/// The longest pause before the store is tried again: so much later than its disk the host works again.
+pub(crate) const STORE_PAUSE_MOST: Duration = Duration::from_secs(5);

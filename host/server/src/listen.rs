@@ -9,6 +9,7 @@ use axum::Router;
 use axum::extract::{ConnectInfo, Request};
 use axum::middleware::{self, Next};
 use axum::response::Response;
+use axum::serve::ListenerExt as _;
 use stampmill_service::Peer;
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
@@ -43,6 +44,12 @@ pub(crate) fn admin(data: &Path) -> anyhow::Result<(UnixListener, PathBuf)> {
 /// Serves the address until `stop`, then lets running requests end.
 pub(crate) async fn serve_tcp(listener: TcpListener, router: Router, stop: CancellationToken) -> std::io::Result<()> {
     let router = router.layer(middleware::from_fn(tcp_peer));
+    // Messages are small and somebody waits for each: held back for the peer's acknowledgement, one takes 40 ms.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!("a connection keeps its delay: {error}");
+        }
+    });
     axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
         .with_graceful_shutdown(stop.cancelled_owned())
         .await

@@ -1,31 +1,7 @@
-//! The binary `stampmill`: host, worker and command line in one.
-//!
-//! In reading order: [`config`] is what the operator wrote; [`driver`] owns the engine and commits what it decides; [`world`] runs effects,
-//! with [`plugins`] for components, [`gateway`] for workers and [`secrets`] for secrets; [`host`] shows all of it to the service, [`listen`] to
-//! the network; [`serve`] puts it together; [`cli`] is what people type.
-
-mod checking;
-mod cli;
-mod clock;
-mod config;
-mod convert;
-mod driver;
-mod figures;
-mod gateway;
-mod host;
-mod limits;
-mod listen;
-mod plugins;
-mod secrets;
-mod serve;
-mod shared;
-mod starter;
-mod world;
+//! The binary `stampmill`; what it does is in the library.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // A sandbox is put up by this same program, before it has threads.
-    stampmill_sandbox::enter_if_asked();
-    cli::main()
+    stampmill::main()
 }

@@ -211,13 +211,13 @@ impl RunningServer {
             // What still runs are requests that take too long.
             server.abort();
         }
-        match std::fs::remove_file(&self.admin_socket) {
-            Ok(()) => Ok(()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(error) => {
-                Err(error).with_context(|| format!("can't remove the socket `{}`", self.admin_socket.display()))
-            }
+        if let Err(error) = std::fs::remove_file(&self.admin_socket)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            // As on a disk that became read-only. The next start takes it away.
+            tracing::warn!("can't remove the socket `{}`: {error}", self.admin_socket.display());
         }
+        Ok(())
     }
 }
 

@@ -8,6 +8,7 @@ use stampmill_store::{Store, StoreError, Token, TokenKind, User};
 use tokio::sync::watch;
 
 use crate::error::{ServiceError, unknown};
+use crate::host::Unavailable;
 use crate::limits::NAME_BYTES_MAX;
 use crate::password::{self, Password};
 use crate::permission::Role;
@@ -311,12 +312,24 @@ fn check_name(what: &str, name: &str) -> Result<(), ServiceError> {
 
 impl From<StoreError> for ServiceError {
     fn from(error: StoreError) -> Self {
-        Self::Broken(error.to_string())
+        match error.disk_trouble() {
+            Some(words) => unavailable(words, &error),
+            None => Self::Broken(error.to_string()),
+        }
     }
 }
 
 impl From<stampmill_store::LogError> for ServiceError {
     fn from(error: stampmill_store::LogError) -> Self {
-        Self::Broken(error.to_string())
+        match error.disk_trouble() {
+            Some(words) => unavailable(words, &error),
+            None => Self::Broken(error.to_string()),
+        }
     }
+}
+
+/// Whoever asked is told what is wrong, the operator where.
+fn unavailable(words: &str, error: &dyn std::error::Error) -> ServiceError {
+    tracing::error!("a request could not be answered: {error}");
+    ServiceError::Unavailable(Unavailable(words.to_owned()))
 }

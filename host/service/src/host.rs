@@ -124,6 +124,8 @@ pub struct Figures {
     pub commits: u64,
     /// Inputs of the engine.
     pub inputs: u64,
+    /// Why nothing can be stored at the moment, as `its disk is full`; `None` when all is well.
+    pub trouble: Option<&'static str>,
 }
 
 /// A call of a forge, as it came.

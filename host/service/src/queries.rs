@@ -282,13 +282,31 @@ impl Reading {
         Ok(self.logs.logs(build)?)
     }
 
-    /// Lines and bytes of a log. A log that a step has opened and not yet written to is empty.
+    /// Lines and bytes of a log. A log that a step has opened and not yet written to is empty. One that has no end although its step is
+    /// over has lost it: with its worker, or with a part of its file.
     pub fn log_info(&self, build: BuildId, step: u32, log: &str) -> Result<LogInfo, ServiceError> {
-        if let Some(info) = self.logs.info(build, step, log)? {
+        let Some(info) = self.logs.info(build, step, log)? else {
+            let ended = self.opened_log(build, step, log)?;
+            return Ok(LogInfo {
+                step,
+                log: log.to_owned(),
+                frames: 0,
+                whole_lines: 0,
+                lines: 0,
+                bytes: 0,
+                ended,
+                lost: false,
+            });
+        };
+        if info.ended || info.lost {
             return Ok(info);
         }
-        let ended = self.opened_log(build, step, log)?;
-        Ok(LogInfo { step, log: log.to_owned(), frames: 0, whole_lines: 0, lines: 0, bytes: 0, ended })
+        // The end of a log is written before the end of its step is stored, and this view of what is stored is older than the look at the log.
+        let over = self.reader.build(build)?.is_some_and(|build| {
+            let step = build.steps.iter().find(|candidate| candidate.number == step);
+            step.is_some_and(|step| matches!(step.state, stampmill_model::StepState::Finished { .. }))
+        });
+        Ok(LogInfo { lost: over, ..info })
     }
 
     /// Lines of a log from this one on (numbers begin with 0), at most [`LOG_LINES_MAX`].

@@ -1,5 +1,7 @@
 //! Between the model and the rows: the one place that knows both.
 
+mod network;
+
 use serde::Deserialize as _;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -11,6 +13,7 @@ use stampmill_model::{
     SourceStamp, Steady, Step, StepState, Verdict, Wall,
 };
 
+use self::network::{network_from_row, network_to_row};
 use crate::StoreError;
 use crate::people::{Session, Token, TokenKind, User};
 use crate::rows::{
@@ -371,6 +374,7 @@ fn step_to_row(step: &Step) -> StepRow {
         name: step.name.clone(),
         summary: step.summary.clone(),
         logs: step.logs.clone(),
+        network: network_to_row(&step.network),
         state: match &step.state {
             StepState::Waiting => StepStateRow::Waiting,
             StepState::Running { started_at } => StepStateRow::Running { started_at: started_at.0 },
@@ -387,6 +391,7 @@ fn step_from_row(row: StepRow) -> Result<Step, StoreError> {
         name: row.name,
         summary: row.summary,
         logs: row.logs,
+        network: network_from_row(row.network),
         state: match row.state {
             StepStateRow::Waiting => StepState::Waiting,
             StepStateRow::Running { started_at } => StepState::Running { started_at: Wall(started_at) },

@@ -29,7 +29,7 @@ mod store;
 mod tables;
 
 pub use error::StoreError;
-pub use logs::{LogError, LogFiles};
+pub use logs::{Disk, LogError, LogFiles, RealDisk};
 pub use people::{Session, Token, TokenKind, User};
 pub use reader::{BuildFilter, BuildsIn, BuildsetFilter, ChangeFilter, Page, Reader, RequestFilter};
 pub use state::{StateError, StateQuota, StateUsage};

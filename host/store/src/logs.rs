@@ -2,9 +2,11 @@
 //!
 //! A frame is a header that says what is in it, and one zstd frame, compressed by the worker and kept as it came. Scanning the headers gives
 //! an index in memory, so that any page of a log is one binary search and the decompression of a frame or two. A frame that was not
-//! written whole is not there: readers stop before it, and the next append cuts it away.
+//! written whole is not there: readers stop before it, and the next append cuts it away. A log whose end was stored has a frame that says
+//! so; one that can't go on, because frames that were acknowledged are gone, has a frame that says that, and never ends.
 
 mod cache;
+mod disk;
 mod error;
 mod frame;
 mod index;
@@ -19,12 +21,14 @@ use std::sync::Arc;
 
 use stampmill_model::{BuildId, LogName};
 
+pub use disk::{Disk, RealDisk};
 pub use error::LogError;
 pub use frame::Frame;
-pub use page::{Lines, RawLog};
+pub use page::{CompressedLog, Lines, RawLog};
 
 use crate::limits::BUILD_LOG_BYTES_MAX;
 use cache::Cache;
+use write::{Appending, Unfit};
 
 /// The logs below a data directory. Cheap to clone; one of them at a time may use a directory (the store's lock sees to that).
 ///
@@ -38,6 +42,7 @@ struct Shared {
     root: PathBuf,
     bytes_max: u64,
     cache: Cache,
+    disk: Arc<dyn Disk>,
 }
 
 /// What an append did.
@@ -49,6 +54,8 @@ pub struct Appended {
     pub skipped: usize,
     /// Bytes at the end of the file that were not a whole frame and were cut away: what a crash left.
     pub torn_bytes: u64,
+    /// Frames that were dropped, since their log can't go on; see [`LogFiles::take`].
+    pub lost: usize,
 }
 
 /// One log of a build.
@@ -68,6 +75,8 @@ pub struct LogInfo {
     pub bytes: u64,
     /// Whether nothing more comes.
     pub ended: bool,
+    /// Whether it has lost its end: it never ends.
+    pub lost: bool,
 }
 
 impl LogFiles {
@@ -78,13 +87,22 @@ impl LogFiles {
 
     /// As [`LogFiles::open`], with another limit of the raw bytes of one build's logs.
     pub fn with_limit(directory: &Path, bytes_max: u64) -> Result<Self, LogError> {
+        Self::new(directory, bytes_max, Arc::new(RealDisk))
+    }
+
+    /// As [`LogFiles::open`], on another disk.
+    pub(crate) fn open_on(directory: &Path, disk: Arc<dyn Disk>) -> Result<Self, LogError> {
+        Self::new(directory, BUILD_LOG_BYTES_MAX, disk)
+    }
+
+    fn new(directory: &Path, bytes_max: u64, disk: Arc<dyn Disk>) -> Result<Self, LogError> {
         let root = directory.join("logs");
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(&root)
             .map_err(LogError::io("make the directory", &root))?;
-        Ok(Self { shared: Arc::new(Shared { root, bytes_max, cache: Cache::default() }) })
+        Ok(Self { shared: Arc::new(Shared { root, bytes_max, cache: Cache::default(), disk }) })
     }
 
     /// Appends frames. They can be read at once and are durable after [`LogFiles::sync`].
@@ -94,12 +112,33 @@ impl LogFiles {
     /// # Errors
     /// At a frame that is refused the append stops; the frames before it are kept.
     pub fn append(&self, build: BuildId, frames: &[Frame]) -> Result<Appended, LogError> {
-        self.with(build, |log| log.append(build, &self.path(build), frames, self.shared.bytes_max))
+        self.append_or(build, frames, Unfit::Refused)
+    }
+
+    /// As [`LogFiles::append`], for a sender that has forgotten what was acknowledged: a log that can't go on is given up instead of
+    /// refused. That is one that has reached its limit, and one whose file is shorter than what was acknowledged from it, as after damage
+    /// to the disk. What follows of it is dropped and counts as taken; it never ends, which readers are told.
+    ///
+    /// # Errors
+    /// As [`LogFiles::append`], but for [`LogError::Full`] and a [`LogError::Gap`] before the first frame since the file was opened.
+    pub fn take(&self, build: BuildId, frames: &[Frame]) -> Result<Appended, LogError> {
+        self.append_or(build, frames, Unfit::GivenUp)
+    }
+
+    fn append_or(&self, build: BuildId, frames: &[Frame], unfit: Unfit) -> Result<Appended, LogError> {
+        let appending = Appending {
+            disk: &*self.shared.disk,
+            build,
+            path: &self.path(build),
+            bytes_max: self.shared.bytes_max,
+            unfit,
+        };
+        self.with(build, |log| log.append(&appending, frames))
     }
 
     /// Ends the logs of one step, or of the whole build: nothing more comes. Idempotent; durable after [`LogFiles::sync`].
     pub fn finish(&self, build: BuildId, step: Option<u32>) -> Result<(), LogError> {
-        self.with(build, |log| log.finish(&self.path(build), step))
+        self.with(build, |log| log.finish(&*self.shared.disk, &self.path(build), step))
     }
 
     /// Makes durable what was appended to these builds; one `fdatasync` for each file that was touched.
@@ -110,7 +149,7 @@ impl LogFiles {
         let mut result = Ok(());
         for build in builds {
             if let Some(entry) = self.shared.cache.get(*build)
-                && let Err(error) = entry.sync(&self.path(*build))
+                && let Err(error) = entry.sync(&*self.shared.disk, &self.path(*build))
             {
                 result = Err(error);
             }
@@ -186,5 +225,7 @@ impl std::fmt::Debug for LogFiles {
     }
 }
 
+#[cfg(test)]
+mod faults;
 #[cfg(test)]
 mod tests;

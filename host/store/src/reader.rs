@@ -99,7 +99,7 @@ impl Reader {
 
     /// Asks, and tells the database of failures that only opening it again mends.
     pub(crate) fn ask<T>(&self, question: impl FnOnce(&View) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        question(&self.view).inspect_err(|error| self.database.read_failed(error))
+        self.database.ask(|| question(&self.view))
     }
 
     /// The open work and the last steady time, for the engine's start.

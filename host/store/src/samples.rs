@@ -161,6 +161,7 @@ pub(crate) fn build_in(state: BuildState) -> Build {
                 name: "git".to_owned(),
                 summary: "updated".to_owned(),
                 logs: vec!["stdio".to_owned(), "changes".to_owned()],
+                network: Network::default(),
                 state: StepState::Finished { started_at: Wall(80), at: Wall(81), outcome: Outcome::Skipped },
             },
             Step {
@@ -168,6 +169,7 @@ pub(crate) fn build_in(state: BuildState) -> Build {
                 name: "compile".to_owned(),
                 summary: String::new(),
                 logs: Vec::new(),
+                network: Network::default(),
                 state: StepState::Running { started_at: Wall(82) },
             },
             Step {
@@ -175,12 +177,36 @@ pub(crate) fn build_in(state: BuildState) -> Build {
                 name: "test".to_owned(),
                 summary: String::new(),
                 logs: Vec::new(),
+                network: Network::default(),
                 state: StepState::Waiting,
             },
         ],
         started_at: Wall(79),
         state,
     }
+}
+
+/// A build whose second step has tried to reach things.
+pub(crate) fn networked_build() -> Build {
+    let attempt = |protocol, end, why: &str, address: Option<&str>| NetworkAttempt {
+        protocol,
+        target: "git.example:443".to_owned(),
+        address: address.map(|address| address.parse().expect("an address")),
+        end,
+        why: why.to_owned(),
+        count: 1_000_000,
+    };
+    let mut build = build_in(BuildState::Running);
+    build.steps[1].network = Network {
+        attempts: vec![
+            attempt(NetworkProtocol::Connect, NetworkEnd::Connected, "", Some("1.1.1.1")),
+            attempt(NetworkProtocol::Socks5, NetworkEnd::Refused, "not granted", None),
+            attempt(NetworkProtocol::Http, NetworkEnd::Failed, "nobody there", Some("2606:4700::1")),
+            attempt(NetworkProtocol::Plugin, NetworkEnd::Refused, "private", Some("::ffff:10.0.0.1")),
+        ],
+        unlisted: 7,
+    };
+    build
 }
 
 pub(crate) fn finished_build() -> Build {

@@ -4,15 +4,14 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use redb::{ReadableTable as _, WriteTransaction};
+use redb::WriteTransaction;
 use stampmill_engine::{Snapshot, Write};
 use stampmill_model::{Steady, Wall};
 
 use crate::database::{Database, open_file};
 use crate::lock::DirectoryLock;
-use crate::logs::LogFiles;
+use crate::logs::{Disk, LogFiles, RealDisk};
 use crate::reader::View;
-use crate::tables::{FORMAT, META, make_all};
 use crate::{Reader, StoreError};
 
 /// The data directory of a host. Cheap to clone; the directory is free again when the last clone is gone.
@@ -39,25 +38,27 @@ impl Store {
     /// Opens the data directory, which is made if need be, and keeps every other process out of it.
     ///
     /// # Errors
-    /// [`StoreError::Locked`] when another process has it; [`StoreError::Format`] when a later release has written it.
+    /// [`StoreError::Locked`] when another process has it; [`StoreError::Format`] when a later release has written it;
+    /// [`StoreError::Damaged`] when the database is not what was stored there.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
-        Self::open_with(directory, open_file)
+        Self::open_on(directory, open_file, Arc::new(RealDisk))
     }
 
-    /// As [`Store::open`], with another way to make a database of the open file: for tests of what happens when the disk fails.
+    /// As [`Store::open`], with another way to make a database of the open file and another disk below the logs: for tests of what happens
+    /// when the disk fails.
     ///
     /// # Errors
     /// As [`Store::open`].
-    pub fn open_with(
+    pub fn open_on(
         directory: &Path,
         opener: impl Fn(File) -> Result<redb::Database, redb::DatabaseError> + Send + Sync + 'static,
+        disk: Arc<dyn Disk>,
     ) -> Result<Self, StoreError> {
         let lock = DirectoryLock::take(directory)?;
-        let database = Database::open(directory.join("stampmill.redb"), Box::new(opener))?;
-        database.write(prepare)?;
+        let database = Database::open(directory, Box::new(opener))?;
         Ok(Self {
             database: Arc::new(database),
-            logs: LogFiles::open(directory)?,
+            logs: LogFiles::open_on(directory, disk)?,
             directory: directory.into(),
             _lock: Arc::new(lock),
         })
@@ -72,7 +73,7 @@ impl Store {
     /// The path of the database file.
     #[must_use]
     pub fn database_path(&self) -> PathBuf {
-        self.directory.join("stampmill.redb")
+        self.database.path().to_owned()
     }
 
     /// The logs of builds.
@@ -82,7 +83,7 @@ impl Store {
     }
 
     /// Stores all of the writes in one transaction, which is durable on return. Of several writes of one key the last counts. `steady`
-    /// is kept as the last steady time.
+    /// is kept as the last steady time. With no writes it stores that alone: a question to the disk whether it takes anything.
     ///
     /// # Errors
     /// Nothing was stored, as far as readers of now can see. An error of the disk may hit after the decisive write, so that all of it turns
@@ -134,20 +135,7 @@ impl std::fmt::Debug for Store {
     }
 }
 
-/// Checks the format; makes the tables of a new database.
-fn prepare(transaction: &WriteTransaction) -> Result<(), StoreError> {
-    let mut meta = transaction.open_table(META)?;
-    let found = meta.get("format")?.map(|format| format.value());
-    match found {
-        Some(FORMAT) => Ok(()),
-        Some(found) => Err(StoreError::Format { found, known: FORMAT }),
-        None => {
-            meta.insert("format", FORMAT)?;
-            drop(meta);
-            make_all(transaction)
-        }
-    }
-}
-
+#[cfg(test)]
+mod damage;
 #[cfg(test)]
 mod tests;

@@ -4,27 +4,31 @@ use crate::limits::{FILES_OF_A_CHANGE, TOKEN_BYTES};
 use stampmill_sdk::git::{file_name, is_object_name};
 
 /// Fields of a commit, each ended by NUL; git ends the whole with one more. No field can hold a NUL.
-pub(crate) const FORMAT: &str = "tformat:%H%x00%an%x00%ae%x00%cn%x00%ce%x00%ct%x00%B%x00";
+pub const FORMAT: &str = "tformat:%H%x00%an%x00%ae%x00%cn%x00%ce%x00%ct%x00%B%x00";
 const FIELDS: usize = 7;
 
 /// What one commit says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Commit {
-    pub(crate) object: String,
-    pub(crate) author: String,
-    pub(crate) committer: String,
+pub struct Commit {
+    /// Its whole name, hexadecimal.
+    pub object: String,
+    /// `Name <mail>`.
+    pub author: String,
+    /// `Name <mail>`.
+    pub committer: String,
     /// Seconds since 1970.
-    pub(crate) committed_at: u64,
-    pub(crate) message: String,
+    pub committed_at: u64,
+    /// Without the line ends after it.
+    pub message: String,
     /// Names against the first parent.
-    pub(crate) files: Vec<String>,
+    pub files: Vec<String>,
     /// Files beyond the limit, which are left out.
-    pub(crate) files_omitted: u64,
+    pub files_omitted: u64,
 }
 
 impl Commit {
     /// About what it weighs in an answer.
-    pub(crate) fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         let files: usize = self.files.iter().map(String::len).sum();
         self.message.len() + self.author.len() + self.committer.len() + files
     }
@@ -32,7 +36,7 @@ impl Commit {
 
 /// Output that is not what `git log` was asked for.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Unexpected(pub(crate) String);
+pub struct Unexpected(pub String);
 
 #[derive(Debug)]
 enum Awaited {
@@ -46,7 +50,7 @@ enum Awaited {
 
 /// Takes output in pieces of any size, gives commits.
 #[derive(Debug)]
-pub(crate) struct Reader {
+pub struct Reader {
     token: Vec<u8>,
     awaited: Awaited,
     commit: Option<Commit>,
@@ -54,12 +58,14 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn new() -> Reader {
+    /// Before any output.
+    #[expect(clippy::new_without_default, reason = "a reader is made for one run of git, never by default")]
+    pub fn new() -> Reader {
         Reader { token: Vec::new(), awaited: Awaited::Field(Vec::new()), commit: None, complete: Vec::new() }
     }
 
     /// Reads a piece.
-    pub(crate) fn push(&mut self, mut piece: &[u8]) -> Result<(), Unexpected> {
+    pub fn push(&mut self, mut piece: &[u8]) -> Result<(), Unexpected> {
         while let Some(end) = piece.iter().position(|byte| *byte == 0) {
             self.extend(&piece[..end]);
             let token = std::mem::take(&mut self.token);
@@ -71,12 +77,12 @@ impl Reader {
     }
 
     /// The commits that are complete so far: a later one has begun. They are handed out once.
-    pub(crate) fn complete(&mut self) -> Vec<Commit> {
+    pub fn complete(&mut self) -> Vec<Commit> {
         std::mem::take(&mut self.complete)
     }
 
     /// No more output: the last commit is complete too.
-    pub(crate) fn end(mut self) -> Result<Vec<Commit>, Unexpected> {
+    pub fn end(mut self) -> Result<Vec<Commit>, Unexpected> {
         match (&self.awaited, self.token.is_empty()) {
             (Awaited::FileOrCommit, true) => {
                 self.complete.extend(self.commit);

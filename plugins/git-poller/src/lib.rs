@@ -13,12 +13,12 @@
 //! * A tag, if `tags` chooses it: one change with the tagged commit, the branch `refs/tags/v1`, and the property `tag`.
 //! * Many commits come in pages; the mirror does not move between the pages of one poll.
 
-mod config;
+pub mod config;
 mod cursor;
-mod history;
-mod limits;
+pub mod history;
+pub mod limits;
 mod mirror;
-mod references;
+pub mod references;
 
 use config::{Config, FirstPoll};
 use cursor::{Cursor, Progress, Target};
@@ -215,7 +215,8 @@ impl GitPoller {
         }
     }
 
-    fn change(&self, reference: &str, commit: Commit) -> SeenChange {
+    /// The change that a commit is on this reference.
+    pub fn change(&self, reference: &str, commit: Commit) -> SeenChange {
         let tag = tag_name(reference).map(|tag| Setting::new("tag", &Value::from(tag)));
         let omitted =
             (commit.files_omitted > 0).then(|| Setting::new("files-omitted", &Value::from(commit.files_omitted)));

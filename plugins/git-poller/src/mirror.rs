@@ -12,6 +12,8 @@ const DIRECTORY: &str = "mirror.git";
 const GLOBAL_CONFIG_FILE: &str = "gitconfig";
 /// Each object of interest has a reference of its own name here: names of branches can be in each other's way (`a` and `a/b`).
 const REFERENCES: &str = "refs/stampmill/";
+/// Where a git that was killed may have left a lock: the next one would wait for it for ever. Nobody else works in the mirror.
+const LOCKED: [&str; 2] = [DIRECTORY, "mirror.git/refs/stampmill"];
 /// How long to wait for a piece of output before asking again; git's own limits end it.
 const PIECE: Duration = Duration::from_secs(30);
 
@@ -24,7 +26,9 @@ impl Mirror {
     /// Opens the mirror, made if it is not there.
     pub(crate) fn open(mut git: Git) -> Result<Mirror, Fault> {
         let entries = workspace::entries(".")?;
-        if !entries.iter().any(|entry| entry.name == DIRECTORY && entry.directory) {
+        if entries.iter().any(|entry| entry.name == DIRECTORY && entry.directory) {
+            Self::unlock()?;
+        } else {
             let init = git.local_command().args(["init", "--quiet", "--bare", "--", DIRECTORY]);
             output(init, ANSWER_BYTES).map_err(|failed| failed.fault("git init"))?;
         }
@@ -36,6 +40,18 @@ impl Mirror {
             git = Self::with_global_config(git)?;
         }
         Ok(Mirror { git })
+    }
+
+    fn unlock() -> Result<(), Fault> {
+        for directory in LOCKED {
+            // A mirror that has no such directory (yet) has no lock in it.
+            for entry in workspace::entries(directory).unwrap_or_default() {
+                if entry.name.ends_with(".lock") {
+                    workspace::remove(&format!("{directory}/{}", entry.name))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Programs at the other end of a local path start in its directory, so the file has to be named from the root.
@@ -106,7 +122,7 @@ impl Mirror {
             .args(["rev-parse", "--verify", "--quiet", "--end-of-options"])
             .arg(format!("{object}^{{commit}}"));
         match output(asked, ANSWER_BYTES) {
-            Ok(answer) => Ok(Some(String::from_utf8(answer)?.trim_end().to_owned())),
+            Ok(answer) => git::printed_object(&answer).map(Some),
             Err(Failed::Git { .. }) => Ok(None),
             Err(failed) => Err(failed.damaged()),
         }

@@ -7,13 +7,17 @@ use std::collections::BTreeMap;
 
 /// The patterns of the configuration.
 #[derive(Debug, Clone)]
-pub(crate) struct Selection {
+pub struct Selection {
     branches: Vec<String>,
     tags: Vec<String>,
 }
 
 impl Selection {
-    pub(crate) fn new(config: &Config) -> Result<Selection, Fault> {
+    /// Of this configuration.
+    ///
+    /// # Errors
+    /// When nothing is chosen, or a pattern is empty.
+    pub fn new(config: &Config) -> Result<Selection, Fault> {
         let branches = match &config.branches {
             Branches::One(pattern) => vec![pattern.clone()],
             Branches::Several(patterns) => patterns.clone(),
@@ -33,12 +37,12 @@ impl Selection {
     }
 
     /// Whether any tag can be chosen: without, the remote need not list them.
-    pub(crate) fn wants_tags(&self) -> bool {
+    pub fn wants_tags(&self) -> bool {
         !self.tags.is_empty()
     }
 
     /// The patterns as one text, to see that they changed.
-    pub(crate) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         format!("branches {} tags {}", self.branches.join(" "), self.tags.join(" "))
     }
 
@@ -51,7 +55,7 @@ impl Selection {
     }
 
     /// Reads the output of `git ls-remote`: the chosen references, each with the object that it points to.
-    pub(crate) fn choose(&self, listed: &[u8]) -> BTreeMap<String, String> {
+    pub fn choose(&self, listed: &[u8]) -> BTreeMap<String, String> {
         let mut chosen = BTreeMap::new();
         for line in listed.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             // A name that is not text can be in no pattern, change or cursor.
@@ -75,12 +79,12 @@ fn matches_any(patterns: &[String], name: &str) -> bool {
 }
 
 /// The name that changes carry: a branch by its own name; a tag by its whole one, which no branch can have.
-pub(crate) fn branch_name(reference: &str) -> &str {
+pub fn branch_name(reference: &str) -> &str {
     reference.strip_prefix("refs/heads/").unwrap_or(reference)
 }
 
 /// The name of a tag.
-pub(crate) fn tag_name(reference: &str) -> Option<&str> {
+pub fn tag_name(reference: &str) -> Option<&str> {
     reference.strip_prefix("refs/tags/")
 }
 

@@ -19,7 +19,7 @@ const GLOBAL_CONFIG_FILE: &str = "stampmill-gitconfig";
 
 /// What in `.git` can name a program or another place, or is left over from a git that was killed: a directory and what to remove of it.
 /// Commands of earlier builds could have written it. `git init` makes the configuration anew.
-const STALE: [(&str, &str); 13] = [
+const STALE: [(&str, &str); 14] = [
     (".", "hooks"),
     (".", "info"),
     (".", "worktrees"),
@@ -32,6 +32,7 @@ const STALE: [(&str, &str); 13] = [
     (".", "shallow.lock"),
     (".", "config.lock"),
     (".", "packed-refs.lock"),
+    ("refs/stampmill", "checkout.lock"),
     ("objects", "info"),
 ];
 
@@ -187,7 +188,7 @@ impl Checkout<'_> {
             }
             self.remote(update, "checking out submodules")?;
         }
-        self.answer(self.command().args(["rev-parse", "--verify", "HEAD^{commit}"]))
+        self.object(self.command().args(["rev-parse", "--verify", "HEAD^{commit}"]))
     }
 
     /// Has the wanted commit in the object store, and answers its name.
@@ -195,7 +196,7 @@ impl Checkout<'_> {
         match &self.source.wanted {
             Wanted::Newest(reference) => {
                 self.fetch_refspecs(&[format!("+{reference}:{FETCHED}")])?;
-                self.answer(self.command().args(["rev-parse", "--verify"]).arg(format!("{FETCHED}^{{commit}}")))
+                self.object(self.command().args(["rev-parse", "--verify"]).arg(format!("{FETCHED}^{{commit}}")))
             }
             Wanted::Object(object) => {
                 if let Some(commit) = self.resolve(object)? {
@@ -254,7 +255,7 @@ impl Checkout<'_> {
             .arg(format!("{name}^{{commit}}"));
         let finished = line.stdout(Sink::Capture(SAID_BYTES)).stderr(Sink::Capture(SAID_BYTES)).run()?;
         match finished.end() {
-            End::Exited(0) => Ok(Some(text(&finished))),
+            End::Exited(0) => Ok(Some(git::printed_object(&finished.stdout())?)),
             End::Exited(_) => Ok(None),
             end => Err(Problem::Local(said(&end, &finished))),
         }
@@ -304,6 +305,11 @@ impl Checkout<'_> {
         } else {
             Err(Problem::Remote(format!("{doing}: {}", said(&finished.end(), &finished))))
         }
+    }
+
+    /// The object name that git answers.
+    fn object(&self, line: CommandLine) -> Result<String, Problem> {
+        Ok(git::printed_object(self.answer(line)?.as_bytes())?)
     }
 
     /// One line that git answers.

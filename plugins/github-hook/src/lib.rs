@@ -48,7 +48,8 @@ impl ChangeHook for GithubHook {
 }
 
 impl GithubHook {
-    fn answer(&self, request: &HookRequest, key: Option<&Key>) -> HookReply {
+    /// Answers a request, whose signature is checked with this key; without a key nothing is checked.
+    pub fn answer(&self, request: &HookRequest, key: Option<&Key>) -> HookReply {
         if request.method != "POST" {
             return HookReply::status(405, "send a POST");
         }

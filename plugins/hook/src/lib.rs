@@ -63,7 +63,8 @@ impl ChangeHook for Hook {
 }
 
 impl Hook {
-    fn answer(&self, request: &HookRequest, key: Option<&Key>) -> HookReply {
+    /// Answers a request, whose signature is checked with this key; without a key nothing is checked.
+    pub fn answer(&self, request: &HookRequest, key: Option<&Key>) -> HookReply {
         if request.method != "POST" {
             return HookReply::status(405, "send a POST");
         }

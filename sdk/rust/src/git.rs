@@ -135,6 +135,20 @@ pub fn is_object_name(revision: &str) -> bool {
     matches!(revision.len(), 40 | 64) && revision.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
+/// The object name that a command such as `git rev-parse` printed, on a line by itself.
+///
+/// # Errors
+/// When it printed anything else.
+pub fn printed_object(stdout: &[u8]) -> Result<String, Fault> {
+    match std::str::from_utf8(stdout.strip_suffix(b"\n").unwrap_or(stdout)) {
+        Ok(name) if is_object_name(name) => Ok(name.to_owned()),
+        _ => {
+            let shown: String = String::from_utf8_lossy(stdout).chars().take(100).collect();
+            Err(Fault::broken(format!("git answers `{}`, which is no name of an object", shown.escape_debug())))
+        }
+    }
+}
+
 /// Makes command lines for one repository.
 #[derive(Debug, Clone)]
 pub struct Git {
@@ -380,6 +394,18 @@ mod tests {
         };
         assert_eq!(allowed("https://git.example/app").as_deref(), Some("http:https:ssh:git"));
         assert_eq!(allowed("/srv/git/app").as_deref(), Some("http:https:ssh:git:file"));
+    }
+
+    #[test]
+    fn what_git_prints_is_an_object_name_or_a_fault() {
+        let (short, long) = ("0".repeat(40), "aB".repeat(32));
+        assert_eq!(printed_object(format!("{short}\n").as_bytes()), Ok(short.clone()));
+        assert_eq!(printed_object(long.as_bytes()), Ok(long));
+        for other in ["", "\n", "HEAD\n", &short[1..], &format!("{short}\n{short}\n"), &format!(" {short}\n"), "--all"]
+        {
+            assert!(matches!(printed_object(other.as_bytes()), Err(Fault::Broken(_))), "{other:?}");
+        }
+        assert!(matches!(printed_object(&[0xe9; 40]), Err(Fault::Broken(_))));
     }
 
     #[test]

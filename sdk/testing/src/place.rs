@@ -125,6 +125,7 @@ impl Place {
             properties: Some(Arc::new(self.clone())),
             logs: Some(Arc::new(self.clone())),
             running_build: Some(Arc::new(self.clone())),
+            network: None,
         }
     }
 

@@ -98,9 +98,22 @@ impl Host {
     /// # Errors
     /// When it does not come up.
     pub async fn start_at(place: &Path, command: &str, listen: &str) -> anyhow::Result<Self> {
+        Self::start_in(place, (command, listen), &[]).await
+    }
+
+    /// Runs `stampmill COMMAND` with an address to listen on and more in its environment.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn start_in(
+        place: &Path,
+        (command, listen): (&str, &str),
+        environment: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         compiled::give(&place.join("data"));
         let mut child = Command::new(stampmill())
             .args([command, "--config", "stampmill.toml", "--data", "data", "--listen", listen])
+            .envs(environment.iter().copied())
             .current_dir(place)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

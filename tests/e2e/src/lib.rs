@@ -4,18 +4,24 @@
 pub mod browser;
 pub mod command;
 pub mod compiled;
+pub mod forwarder;
 pub mod host;
 pub mod listener;
 pub mod place;
+pub mod random;
 pub mod repository;
+pub mod small_disk;
 pub mod wire;
 
 pub use browser::{Browser, Tab};
 pub use command::Said;
+pub use forwarder::Forwarder;
 pub use host::{Host, stampmill};
 pub use listener::Listener;
 pub use place::Place;
+pub use random::Random;
 pub use repository::Repository;
+pub use small_disk::{FragileDisk, SmallDisk};
 
 /// A configuration in which a push to `main` of one repository is built: every kind of plugin takes part.
 #[must_use]

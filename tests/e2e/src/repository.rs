@@ -57,7 +57,7 @@ impl Repository {
         &self,
         branch: &str,
         comment: &str,
-        files: &[(&str, &str)],
+        files: &[(&str, impl AsRef<[u8]>)],
         author: &str,
     ) -> anyhow::Result<String> {
         if git(&self.work, &["checkout", "--quiet", branch]).is_err() {

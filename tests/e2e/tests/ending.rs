@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use axum::Router;
@@ -14,7 +14,7 @@ use axum::routing::post;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
-use stampmill_e2e::{Host, Listener, Place, Repository, main_job, stampmill};
+use stampmill_e2e::{Host, Listener, Place, Random, Repository, main_job, stampmill};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 
@@ -83,27 +83,6 @@ async fn all_finished(host: &Host, requests: usize) -> anyhow::Result<Vec<Value>
     Ok(builds)
 }
 
-/// Small, and the same for the same seed.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, most: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % most
-    }
-}
-
-/// The seed of `STAMPMILL_SEED`, else one that is said.
-fn seeded() -> Random {
-    let given = std::env::var("STAMPMILL_SEED").ok().and_then(|seed| seed.parse().ok());
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let seed = given.unwrap_or(u64::from(now.subsec_nanos())) | 1;
-    println!("STAMPMILL_SEED={seed}");
-    Random(seed)
-}
-
 fn spawn(place: &Path, arguments: &[&str]) -> anyhow::Result<Child> {
     let mut command = Command::new(stampmill());
     command.args(arguments).current_dir(place).stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
@@ -121,7 +100,7 @@ async fn ended(mut child: Child) -> anyhow::Result<Option<i32>> {
 
 #[tokio::test]
 async fn a_host_that_is_asked_to_end_while_it_starts_ends_in_order() -> anyhow::Result<()> {
-    let mut random = seeded();
+    let mut random = Random::seeded();
     let place = Place::new()?;
     let repository = Repository::make(place.path())?;
     let listener = Listener::start().await?;
@@ -221,7 +200,7 @@ job = "nothing"
 #[tokio::test]
 async fn whenever_a_host_ends_no_change_is_lost_or_built_twice() -> anyhow::Result<()> {
     const ROUNDS: u32 = 8;
-    let mut random = seeded();
+    let mut random = Random::seeded();
     let place = Place::new()?;
     let repository = Repository::make(place.path())?;
     let listener = Listener::start().await?;

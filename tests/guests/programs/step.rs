@@ -133,6 +133,10 @@ fn act(words: &[&str]) -> Result<(), Fault> {
             request.credential(name);
             send(&request)?;
         }
+        ["http-follow", url] => {
+            let moved = Request::new("GET", url).send()?;
+            send(&Request::new("GET", &moved.header("location").unwrap_or_default()))?;
+        }
         ["http-body", url, most @ ..] => {
             let response = Request::new("GET", url).send()?;
             for most in most {
@@ -153,6 +157,7 @@ fn act(words: &[&str]) -> Result<(), Fault> {
         }
         ["make-directory", path] => workspace::make_directory(path)?,
         ["remove", path] => workspace::remove(path)?,
+        ["race", path, count, argv @ ..] => race(path, number(count), argv)?,
         ["write-large", bytes] => workspace::write("large", &vec![0; number(bytes) as usize])?,
         ["get-property", name] => say(properties::get(name).unwrap_or_else(|| "absent".to_owned())),
         ["set-property", name, value] => properties::set(name, value)?,
@@ -167,6 +172,24 @@ fn act(words: &[&str]) -> Result<(), Fault> {
         words if misbehave(words) => {}
         other => return Err(Fault::Broken(format!("unknown words {other:?}"))),
     }
+    Ok(())
+}
+
+/// Reads and writes one path many times while a program changes what is there.
+fn race(path: &str, count: u64, argv: &[&str]) -> Result<(), Fault> {
+    let program = CommandLine::new(&owned(argv)).spawn()?;
+    let (mut read, mut refused) = (0, 0);
+    for _ in 0..count {
+        match workspace::read(path, 0, 100) {
+            Ok(bytes) if bytes.starts_with(b"precious") => say("ESCAPED"),
+            Ok(_) => read += 1,
+            Err(_) => refused += 1,
+        }
+        // Refused as often as a link is there.
+        let _ = workspace::write(path, b"evil");
+    }
+    program.stop();
+    say(format!("read {read} times, refused {refused} times"));
     Ok(())
 }
 

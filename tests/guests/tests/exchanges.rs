@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use stampmill_runtime::egress::{Attempt, AttemptEnd, NetworkRecord, Protocol};
 use stampmill_runtime::{Fault, Outcome, PluginError, Use, limits};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -198,4 +199,77 @@ async fn a_body_is_given_whole_or_refused() {
     let server = Server::saying("200 OK", "", &large).await;
     let text = refusal(server.run(&format!("run:http-body|{}/|999999999", server.origin)).await);
     assert!(text.contains("bytes of response body"), "{text}");
+}
+
+/// Remembers what a plugin tried to reach.
+#[derive(Default)]
+struct Tried(Mutex<Vec<Attempt>>);
+
+impl NetworkRecord for Tried {
+    fn tried(&self, attempt: Attempt) {
+        self.0.lock().unwrap().push(attempt);
+    }
+}
+
+impl Tried {
+    fn ends(&self) -> Vec<(String, AttemptEnd)> {
+        let tried = self.0.lock().unwrap();
+        assert!(tried.iter().all(|attempt| attempt.protocol == Protocol::Plugin));
+        tried.iter().map(|attempt| (attempt.target.clone(), attempt.end)).collect()
+    }
+}
+
+#[tokio::test]
+async fn every_request_is_recorded_and_a_redirect_is_judged_as_a_request_of_its_own() {
+    let (tried, elsewhere) = (Arc::new(Tried::default()), Server::saying("200 OK", "", b"caught").await);
+    let location = format!("location: {}/x\r\n", elsewhere.origin);
+    let server = Server::saying("302 Found", &location, b"").await;
+    let mut usage = server.usage(&format!("run:http-follow|{}/", server.origin));
+    usage.surroundings.network = Some(tried.clone());
+    let text = refusal(run_use(usage).await);
+    assert!(text.contains(&format!("`{}` is not granted", elsewhere.origin)), "{text}");
+    assert!(elsewhere.heard().is_empty());
+    let place = |server: &Server| format!("127.0.0.1:{}", server.port);
+    let expected = [(place(&server), AttemptEnd::Connected), (place(&elsewhere), AttemptEnd::Refused)];
+    assert_eq!(tried.ends(), expected);
+    assert_eq!(tried.0.lock().unwrap()[0].address, Some("127.0.0.1".parse().unwrap()));
+
+    let mut usage = server.usage(&format!("run:http-follow|{}/", server.origin));
+    usage.grant.http.push(elsewhere.origin.clone());
+    run_use(usage).await.unwrap();
+    assert_eq!(elsewhere.heard().len(), 1);
+}
+
+#[tokio::test]
+async fn a_name_is_asked_where_it_may_lead_and_nowhere_else() {
+    let server = Server::saying("200 OK", "", b"home").await;
+    let at = |name: &str| format!("http://{name}:{}", server.port);
+    let asking = |name: &str, granted: Vec<String>, tried: &Arc<Tried>| {
+        let mut usage = server.usage(&format!("run:http|GET|{}/", at(name)));
+        usage.grant.http = granted;
+        usage.surroundings.network = Some(tried.clone());
+        usage
+    };
+    let tried = Arc::new(Tried::default());
+    run_use(asking("localhost", vec![at("localhost")], &tried)).await.unwrap();
+    run_use(asking("LOCALHOST", vec![at("localhost")], &tried)).await.unwrap();
+    let localhost = format!("localhost:{}", server.port);
+    assert_eq!(tried.ends(), [(localhost.clone(), AttemptEnd::Connected), (localhost, AttemptEnd::Connected)]);
+
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap().trim().to_lowercase();
+    let found = tokio::net::lookup_host((name.as_str(), 1)).await;
+    let found: Vec<_> = found.map(Iterator::collect).unwrap_or_else(|_| Vec::new());
+    if name == "localhost" || found.is_empty() || !found.iter().all(|address| address.ip().is_loopback()) {
+        println!("skipped: the name of this machine does not lead to loopback");
+        return;
+    }
+    let tried = Arc::new(Tried::default());
+    let text = refusal(run_use(asking(&name, vec![at(&name)], &tried)).await);
+    assert!(text.contains("a loopback address; the grant `http = [") && text.contains("beside it"), "{text}");
+    assert_eq!(tried.ends(), [(format!("{name}:{}", server.port), AttemptEnd::Refused)]);
+    run_use(asking(&name, vec![at(&name), at("127.0.0.1")], &tried)).await.unwrap();
+    assert_eq!(tried.ends()[1].1, AttemptEnd::Connected);
+    // What one use was granted opens nothing for the next one.
+    refusal(run_use(asking(&name, vec![at(&name)], &tried)).await);
+    assert_eq!(server.heard().len(), 3);
 }

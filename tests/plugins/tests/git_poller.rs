@@ -372,6 +372,23 @@ async fn a_damaged_mirror_is_replaced() {
 }
 
 #[tokio::test]
+async fn locks_that_a_killed_git_has_left_in_the_mirror_hold_up_nothing() {
+    let place = Place::new();
+    let repository = Repository::new(&place, "app");
+    repository.commit("base", &[]);
+    repository.push();
+    let mut poller = Poller::new(&place, &repository, json!({})).await;
+    let next = repository.commit("next", &[]);
+    repository.push();
+    let mirror = place.work().join("mirror.git");
+    for name in ["packed-refs.lock", "config.lock", "HEAD.lock", "shallow.lock", &format!("refs/stampmill/{next}.lock")]
+    {
+        std::fs::write(mirror.join(name), "").expect("a file");
+    }
+    assert_eq!(revisions(&poller.changes().await), [("main", next.as_str())]);
+}
+
+#[tokio::test]
 async fn a_cursor_of_another_hand_or_repository_begins_anew() {
     let place = Place::new();
     let repository = Repository::new(&place, "app");

@@ -62,7 +62,10 @@ async fn attack_3_programs_that_an_earlier_build_planted_do_not_run() {
         std::fs::copy(&program, git_directory.join("hooks").join(hook)).expect("a copy");
     }
     std::fs::write(git_directory.join("info/attributes"), "* filter=x\n").expect("a file");
-    std::fs::write(git_directory.join("index.lock"), "").expect("a file");
+    std::fs::create_dir_all(git_directory.join("refs/stampmill")).expect("a directory");
+    for lock in ["index.lock", "refs/stampmill/checkout.lock"] {
+        std::fs::write(git_directory.join(lock), "").expect("a file");
+    }
     repository.commit("two", &[("a", "2"), (".gitattributes", "* filter=x\n")]);
     repository.push();
     let outcome = check_out(&place, json!({}), vec![on(&repository, None, None)]).await;

@@ -116,7 +116,20 @@ fn step(step: model::Step) -> wire::Step {
         finished_at,
         summary: step.summary,
         logs: step.logs,
+        network: network(step.network),
     }
+}
+
+fn network(network: model::Network) -> wire::Network {
+    let attempt = |attempt: model::NetworkAttempt| wire::NetworkAttempt {
+        protocol: attempt.protocol.as_str().to_owned(),
+        target: attempt.target,
+        address: attempt.address.map(|address| address.to_string()),
+        result: attempt.end.as_str().to_owned(),
+        why: attempt.why,
+        count: attempt.count,
+    };
+    wire::Network { attempts: network.attempts.into_iter().map(attempt).collect(), unlisted: network.unlisted }
 }
 
 pub(crate) fn log(info: service::LogInfo) -> wire::Log {

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stampmill_model::BuildId;
 use stampmill_service::limits::LOG_LINES_MAX;
-use stampmill_service::{Event, Identity, Lines, LogInfo, Peer, RawLog, ServiceError, Watching};
+use stampmill_service::{Event, Identity, Lines, LogError, LogInfo, Peer, ServiceError, Watching};
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use crate::Door;
@@ -19,6 +19,9 @@ use crate::body::{Asked, At, Who};
 use crate::error::ApiError;
 use crate::events::{Permit, sse};
 use crate::limits::{FOLLOW_LINES, FOLLOW_LOOK, LOG_LINES};
+
+/// The coding that logs are stored in (RFC 8878).
+const ZSTD: &str = "zstd";
 
 /// Which lines.
 #[derive(Deserialize, JsonSchema)]
@@ -31,6 +34,9 @@ pub(crate) struct LogQuery {
     /// The last so many lines, 5,000 at most.
     tail: Option<u64>,
 }
+
+/// What `x-log-lost` says of a log that has no end although its step is over.
+const END_IS_LOST: &str = "the end of this log is lost, with its worker or with a part of its file";
 
 /// Where to begin.
 #[derive(Deserialize, JsonSchema)]
@@ -60,10 +66,11 @@ pub(crate) async fn log(
     Who(who): Who,
     At((build, step, log)): At<(u64, u32, String)>,
     Asked(query): Asked<LogQuery>,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let at = LogAt { build: BuildId(build), step, log };
     match query {
-        LogQuery { first: None, count: None, tail: None } => whole(door, who, at).await,
+        LogQuery { first: None, count: None, tail: None } => whole(door, who, at, takes_zstd(&headers)).await,
         LogQuery { first: None, count: None, tail: Some(tail) } => {
             let tail = bounded("tail", tail)?;
             part(door, who, at, move |reading, at| reading.log_tail(at.build, at.step, &at.log, tail)).await
@@ -109,7 +116,8 @@ where
     Ok((headers, lines.bytes).into_response())
 }
 
-async fn whole(door: Door, who: Identity, at: LogAt) -> Result<Response, ApiError> {
+/// The whole log; compressed as it is stored when the client can take it so.
+async fn whole(door: Door, who: Identity, at: LogAt, zstd: bool) -> Result<Response, ApiError> {
     let permit = Permit::take(&door)?;
     let (raw, info) = door
         .service
@@ -118,15 +126,34 @@ async fn whole(door: Door, who: Identity, at: LogAt) -> Result<Response, ApiErro
             Ok((reading.log_raw(at.build, at.step, &at.log, 0)?, info))
         })
         .await?;
-    let headers = log_headers(&info);
-    match raw {
-        Some(raw) => Ok((headers, Body::from_stream(pieces(raw, permit))).into_response()),
-        None => Ok((headers, Body::empty()).into_response()),
+    let mut headers = log_headers(&info);
+    headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    let Some(raw) = raw else { return Ok((headers, Body::empty()).into_response()) };
+    if !zstd {
+        return Ok((headers, Body::from_stream(pieces(raw, permit))).into_response());
     }
+    headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(ZSTD));
+    // It begins with its first frame.
+    let body = raw.compressed().map_or_else(Body::empty, |stored| Body::from_stream(pieces(stored, permit)));
+    Ok((headers, body).into_response())
+}
+
+/// Whether a client takes zstd (RFC 9110 §12.5.3): it must name it, and not with the weight 0.
+fn takes_zstd(headers: &HeaderMap) -> bool {
+    let named = |part: &str| {
+        let (coding, parameters) = part.split_once(';').unwrap_or((part, ""));
+        let weight = parameters.trim().strip_prefix("q=").map_or(Some(1.0), |weight| weight.trim().parse::<f32>().ok());
+        coding.trim().eq_ignore_ascii_case(ZSTD) && weight.is_some_and(|weight| weight > 0.0)
+    };
+    let lines = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    lines.flat_map(|line| line.split(',')).any(named)
 }
 
 /// The pieces of a log, each read only when the one before has gone out.
-fn pieces(raw: RawLog, permit: Permit) -> impl Stream<Item = Result<Bytes, std::io::Error>> {
+fn pieces<L>(raw: L, permit: Permit) -> impl Stream<Item = Result<Bytes, std::io::Error>>
+where
+    L: Iterator<Item = Result<Vec<u8>, LogError>> + Send + 'static,
+{
     futures_util::stream::unfold(Some((raw, permit)), |state| async {
         let (mut raw, permit) = state?;
         let read = tokio::task::spawn_blocking(move || (raw.next(), raw)).await;
@@ -149,6 +176,9 @@ fn log_headers(info: &LogInfo) -> HeaderMap {
     headers.insert(HeaderName::from_static("x-log-bytes"), HeaderValue::from(info.bytes));
     let complete = if info.ended { "true" } else { "false" };
     headers.insert(HeaderName::from_static("x-log-complete"), HeaderValue::from_static(complete));
+    if info.lost {
+        headers.insert(HeaderName::from_static("x-log-lost"), HeaderValue::from_static(END_IS_LOST));
+    }
     headers
 }
 
@@ -189,7 +219,7 @@ impl Follower {
     /// The next event of the stream and the follower after it.
     async fn step(mut self) -> Option<(Result<SseEvent, axum::Error>, Self)> {
         while !self.ended {
-            let (lines, complete) = match self.look().await {
+            let (lines, complete, lost) = match self.look().await {
                 Ok(found) => found,
                 Err(error) => {
                     tracing::warn!(?error, "a followed log can't be read");
@@ -204,27 +234,31 @@ impl Follower {
             }
             if complete {
                 self.ended = true;
-                return Some((Ok(SseEvent::default().event("end").data("{}")), self));
+                return Some((
+                    Ok(SseEvent::default().event("end").data(if lost { "{\"lost\":true}" } else { "{}" })),
+                    self,
+                ));
             }
             self.wait().await?;
         }
         None
     }
 
-    /// Lines that are there from the next one on, and whether no more will come after them.
-    async fn look(&self) -> Result<(Vec<String>, bool), ApiError> {
+    /// Lines that are there from the next one on, whether no more will come after them, and whether that is because the rest is lost.
+    async fn look(&self) -> Result<(Vec<String>, bool, bool), ApiError> {
         let (at, next) = (self.at.clone(), self.next);
-        let (lines, complete) = self
+        let (lines, complete, lost) = self
             .door
             .service
             .read(&self.who, move |reading| {
                 // Whether it is complete is asked first: what is read after that is all there is.
-                let complete = reading.log_info(at.build, at.step, &at.log)?.ended;
-                Ok((reading.log_lines(at.build, at.step, &at.log, next, FOLLOW_LINES)?, complete))
+                let info = reading.log_info(at.build, at.step, &at.log)?;
+                let lines = reading.log_lines(at.build, at.step, &at.log, next, FOLLOW_LINES)?;
+                Ok((lines, info.ended || info.lost, info.lost))
             })
             .await?;
         // A line that is too long for a page is told as far as it fits.
-        Ok((whole_lines(&lines.bytes, complete || lines.cut), complete))
+        Ok((whole_lines(&lines.bytes, complete || lines.cut), complete, lost))
     }
 
     /// Waits until the log may have grown; `None` when there is nobody left who could say so.

@@ -11,7 +11,7 @@ use stampmill_service::{HookCall, WorkerState};
 use crate::Door;
 use crate::body::{At, Who, read_body};
 use crate::error::ApiError;
-use crate::limits::HOOK_BYTES_MAX;
+use crate::limits::{HOOK_BYTES_MAX, RETRY_AFTER_SECONDS};
 
 pub(crate) async fn hook(
     State(door): State<Door>,
@@ -36,7 +36,11 @@ pub(crate) async fn hook(
     let kind =
         if answer.body.trim_start().starts_with(['{', '[']) { "application/json" } else { "text/plain; charset=utf-8" };
     let headers = [(header::CONTENT_TYPE, HeaderValue::from_static(kind))];
-    Ok((status.unwrap_or(StatusCode::BAD_GATEWAY), headers, answer.body).into_response())
+    let mut response = (status.unwrap_or(StatusCode::BAD_GATEWAY), headers, answer.body).into_response();
+    if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+    }
+    Ok(response)
 }
 
 fn texts(headers: &HeaderMap) -> Vec<(String, String)> {
@@ -46,8 +50,16 @@ fn texts(headers: &HeaderMap) -> Vec<(String, String)> {
         .collect()
 }
 
-pub(crate) async fn health() -> &'static str {
-    "ok\n"
+/// Whether the host does its work: one that can't store anything only shows what there is.
+pub(crate) async fn health(State(door): State<Door>) -> Response {
+    match door.service.figures().trouble {
+        None => "ok\n".into_response(),
+        Some(words) => {
+            let headers = [(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS))];
+            let text = format!("the host can't store anything, because {words}\n");
+            (StatusCode::SERVICE_UNAVAILABLE, headers, text).into_response()
+        }
+    }
 }
 
 /// Text format of Prometheus, version 0.0.4.
@@ -61,6 +73,8 @@ pub(crate) async fn metrics(State(door): State<Door>, Who(who): Who) -> Result<R
     page.row("stampmill_info", &[("version", &door.service.catalogue().version)], 1);
     page.head("stampmill_start_time_seconds", "gauge", "When the host started, in seconds since 1970.");
     page.row("stampmill_start_time_seconds", &[], figures.started_at.0 / 1000);
+    page.head("stampmill_store_fails", "gauge", "1 while nothing can be stored, as on a full disk.");
+    page.row("stampmill_store_fails", &[], u64::from(figures.trouble.is_some()));
     page.head("stampmill_builds_finished_total", "counter", "Builds that ended since the host started, by outcome.");
     for outcome in Outcome::BY_SEVERITY {
         let count =

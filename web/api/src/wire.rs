@@ -2,11 +2,15 @@
 //!
 //! Times are RFC 3339 in UTC with milliseconds. Unknown fields of what is sent are refused.
 
+mod network;
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub(crate) use network::{Network, NetworkAttempt};
 
 /// A time such as `2026-03-01T12:00:00.250Z`.
 pub(crate) type Time = String;
@@ -113,6 +117,7 @@ pub(crate) struct Step {
     pub summary: String,
     /// Names of its logs.
     pub logs: Vec<String>,
+    pub network: Network,
 }
 
 /// A log of a step.

@@ -1,5 +1,6 @@
 //! Errors as pages.
 
+use axum::http::{HeaderValue, header};
 use axum::response::{Html, IntoResponse, Response};
 use maud::html;
 use stampmill_service::{ErrorKind, Identity, ServiceError};
@@ -7,6 +8,7 @@ use stampmill_service::{ErrorKind, Identity, ServiceError};
 use crate::Ui;
 use crate::guard::{hardened, status_of};
 use crate::layout::Page;
+use crate::limits::RETRY_AFTER_SECONDS;
 
 /// An error with what its page needs.
 pub(crate) struct PageError {
@@ -37,7 +39,12 @@ impl IntoResponse for PageError {
             p { a href="/" { "To the first page" } }
         };
         let page = Page { title, active: "", events: None, body };
-        hardened((status_of(kind), Html(page.draw(&self.ui, &self.who).into_string())).into_response())
+        let mut response =
+            hardened((status_of(kind), Html(page.draw(&self.ui, &self.who).into_string())).into_response());
+        if kind == ErrorKind::Unavailable {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+        }
+        response
     }
 }
 

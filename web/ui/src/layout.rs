@@ -58,6 +58,9 @@ impl Page<'_> {
                         span #live-state.lamp role="status" hidden {}
                         (visitor(who))
                     }
+                    @if let Some(trouble) = ui.service.figures().trouble {
+                        p.error role="alert" { "The host can't store anything, because " (trouble) ". It goes on by itself when that is mended." }
+                    }
                     main #main data-events=[self.events] data-now=(wall_now().0) { (self.body) }
                     footer {
                         @if who.may(Action::Read) { a href="/about" { "Stampmill " (catalogue.version) } } @else { "Stampmill" }

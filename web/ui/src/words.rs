@@ -30,9 +30,9 @@ pub(crate) fn badge(word: &str) -> Markup {
     let sign = match word {
         "success" => "✓",
         "warnings" => "!",
-        "failure" => "✗",
+        "failure" | "failed" => "✗",
         "exception" => "⚡",
-        "cancelled" => "⊘",
+        "cancelled" | "refused" => "⊘",
         "skipped" => "–",
         "retry" => "↻",
         "running" | "dispatched" | "cancelling" | "connected" => "●",

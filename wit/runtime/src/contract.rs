@@ -15,7 +15,9 @@ pub(crate) struct Version {
 
 impl Version {
     fn parse(text: &str) -> Option<Version> {
-        let mut numbers = text.split('.').map(|number| number.parse::<u64>().ok());
+        // One spelling only: an interface is linked by its name, in which `+0` and `00` are another one.
+        let number = |text: &str| text.parse::<u64>().ok().filter(|number| number.to_string() == text);
+        let mut numbers = text.split('.').map(number);
         let version = Version { major: numbers.next()??, minor: numbers.next()??, patch: numbers.next()?? };
         numbers.next().is_none().then_some(version)
     }
@@ -203,7 +205,7 @@ mod tests {
     #[test]
     fn another_version_is_a_skew_and_an_older_patch_is_none() {
         let step = manifest(Kind::Step, &[]);
-        for version in ["0.2.0", "0.1.1", "1.0.0", "0.1", ""] {
+        for version in ["0.2.0", "0.1.1", "1.0.0", "0.1", "0.1.+0", "00.1.0", "0.1.0.0", ""] {
             let error = check_import(&step, &format!("stampmill:host/log@{version}")).unwrap_err();
             assert!(matches!(error, LoadError::VersionSkew { .. }), "{version}");
         }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
+use crate::egress::is_place;
 use crate::records::Fault;
 
 /// What one use of a plugin may do; nothing by default. The names are those of the configuration.
@@ -15,7 +16,7 @@ pub struct Grant {
     /// Programs: a bare name, an absolute path, a path below the work directory, or `*` for any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
-    /// Hosts and ports that these programs may reach.
+    /// Hosts and ports that these programs may reach; see [`crate::egress`].
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub net: Vec<String>,
     /// Paths that these programs may read.
@@ -48,6 +49,10 @@ impl Grant {
         let named = self.credential.values().flatten().map(|value| ("credential", value));
         for (key, value) in self.http.iter().map(|value| ("http", value)).chain(named) {
             origin(value).map_err(|why| BadValue { key, value: value.clone(), why })?;
+        }
+        if let Some(place) = self.net.iter().find(|place| !is_place(place)) {
+            let why = "a host and a port such as `git.example:443` are expected".to_owned();
+            return Err(BadValue { key: "net", value: place.clone(), why });
         }
         for program in &self.command {
             if program.is_empty() || program.contains('\0') {
@@ -200,6 +205,10 @@ mod tests {
             ["api.example", "https://api.example/path", "https://user@api.example", "ftp://api.example", "https://"]
         {
             let grant = Grant { http: vec![bad.to_owned()], ..Grant::default() };
+            assert_eq!(grant.check().unwrap_err().value, bad);
+        }
+        for bad in ["git.example", "*.example:443", "git.example:0", "10.0.0.0/40:22"] {
+            let grant = Grant { net: vec![bad.to_owned()], ..Grant::default() };
             assert_eq!(grant.check().unwrap_err().value, bad);
         }
         assert!(Grant { command: vec![String::new()], ..Grant::default() }.check().is_err());

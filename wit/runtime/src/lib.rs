@@ -25,12 +25,15 @@ mod inspect;
 mod cache;
 mod runtime;
 
+pub mod egress;
+
 mod config;
 mod grant;
 mod plugin;
 
 mod records;
 mod surroundings;
+mod tree;
 
 mod bindings;
 mod convert;
@@ -56,3 +59,4 @@ pub use surroundings::{
     CommandSpec, End, Finished, LogLevel, LogWriter, Logs, PluginLog, Process, ProcessEvent, Processes, Properties,
     RunningBuild, Secrets, Sink, StateStore, StateUsage, StopWith, Surroundings,
 };
+pub use tree::{empty_tree, remove_tree};

@@ -91,6 +91,11 @@ pub const STOP_GRACE_MAX: Duration = Duration::from_secs(60);
 /// The longest that `next-event` waits before it answers `quiet`.
 pub const NEXT_EVENT_WAIT_MAX: Duration = Duration::from_secs(60);
 
+/// Addresses of one name that are tried in turn; the largest services answer with eight.
+pub const ADDRESSES_MAX: usize = 16;
+/// HTTP clients that are kept for further requests, each bound to the addresses of one host: its connections stay open for a while.
+pub const HTTP_CLIENTS_MAX: usize = 16;
+
 /// Body of a request to the outside.
 pub const HTTP_REQUEST_BYTES_MAX: usize = 16 << 20;
 /// Headers of a request to the outside.

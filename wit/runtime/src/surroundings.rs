@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use cap_std::fs::Dir;
 use serde_json::Value;
 
+use crate::egress::NetworkRecord;
 use crate::records::{BuildFacts, Fault};
 
 /// What one use of a plugin has around it. What is absent is not offered, whatever the manifest asks for.
@@ -30,6 +31,8 @@ pub struct Surroundings {
     pub logs: Option<Arc<dyn Logs>>,
     /// The build that a step belongs to.
     pub running_build: Option<Arc<dyn RunningBuild>>,
+    /// Is told of every request that the plugin makes; without one nobody is.
+    pub network: Option<Arc<dyn NetworkRecord>>,
 }
 
 impl fmt::Debug for Surroundings {
@@ -42,6 +45,7 @@ impl fmt::Debug for Surroundings {
             .field("properties", &self.properties.is_some())
             .field("logs", &self.logs.is_some())
             .field("running_build", &self.running_build.is_some())
+            .field("network", &self.network.is_some())
             .finish_non_exhaustive()
     }
 }

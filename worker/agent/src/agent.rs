@@ -138,7 +138,8 @@ impl Shared {
         let ahead = (config.max_builds as usize).min(SANDBOXES_AHEAD_MAX);
         let helper = helper.making_ahead(ahead, identity, program_limits(&config));
         let outbox = Arc::new(Notify::new());
-        let recovered = Journal::recover(&spool, config.limits.spool_bytes, &outbox);
+        let killed = format!("worker `{}` was killed while it ran this", config.name);
+        let recovered = Journal::recover(&spool, config.limits.spool_bytes, &outbox, &killed);
         let recovered = recovered.map_err(|source| failed(&spool, source))?;
         let held = |journal: Journal| {
             let held = Held { journal: Arc::new(journal), demand: None };
@@ -261,9 +262,10 @@ impl Shared {
                 return Some(format!("step `{}`: {refused}", step.name));
             }
         }
-        free_bytes(&self.config.state_dir)
-            .filter(|free| *free < FREE_BYTES_MIN)
-            .map(|free| format!("worker `{name}` has only {free} bytes of disk left, the least is {FREE_BYTES_MIN}"))
+        free_bytes(&self.config.state_dir).filter(|free| *free < FREE_BYTES_MIN).map(|free| {
+            let state = self.config.state_dir.display();
+            format!("worker `{name}` has only {free} bytes of disk left in {state}, the least is {FREE_BYTES_MIN}")
+        })
     }
 
     /// The host wants a build to end; asked twice, at once.
@@ -327,9 +329,9 @@ impl Shared {
         self.alone_since.send_replace(None);
     }
 
-    /// The connection has ended.
-    pub(crate) fn parted(&self) {
-        self.alone_since.send_if_modified(|since| since.is_none().then(|| *since = Some(Instant::now())).is_some());
+    /// The connection has ended, or there was none; answers whether the host had welcomed this worker.
+    pub(crate) fn parted(&self) -> bool {
+        self.alone_since.send_if_modified(|since| since.is_none().then(|| *since = Some(Instant::now())).is_some())
     }
 
     /// Waits until there was no host for as long as the configuration bears it, and no build runs.
@@ -425,6 +427,7 @@ fn program_limits(config: &WorkerConfig) -> Limits {
     Limits {
         memory_bytes: limits.memory_bytes,
         processes: limits.processes,
+        open_files: limits.open_files,
         scratch_bytes: limits.scratch_bytes,
         file_bytes: limits.file_bytes,
         ..Limits::default()

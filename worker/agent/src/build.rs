@@ -66,6 +66,10 @@ impl Context {
         self.inner.work.path()
     }
 
+    pub(crate) fn work(&self) -> &WorkDirectory {
+        &self.inner.work
+    }
+
     pub(crate) fn runner(&self) -> MutexGuard<'_, Runner> {
         self.inner.runner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -127,7 +131,9 @@ pub(crate) async fn drive(
             work,
         }),
     };
-    let (outcome, summary) = match steps(&context, &order, &mut demand).await {
+    let done = steps(&context, &order, &mut demand).await;
+    context.work().empty_when_overfull().await;
+    let (outcome, summary) = match done {
         Ok(done) => done,
         Err(JournalError::Closed) => return,
         Err(error) => (Outcome::Exception, error.to_string()),

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use stampmill_runtime::egress::{NetworkRecord, names_loopback};
 use stampmill_runtime::{CommandSpec, Fault, Process, Processes, Secrets};
 use stampmill_sandbox::{
     Floor, HOME_DIR, Helper, Identity, Input, Limits, Network, PROXY_ADDRESS, Policy, PrivateFile,
@@ -70,6 +71,7 @@ pub struct SandboxedProcesses {
     /// Cancelled: every running program gets its stop signal, and none is started any more.
     stop: CancellationToken,
     running: TaskTracker,
+    network: Option<Arc<dyn NetworkRecord>>,
 }
 
 impl SandboxedProcesses {
@@ -84,7 +86,13 @@ impl SandboxedProcesses {
         stop: CancellationToken,
         running: TaskTracker,
     ) -> Self {
-        Self { settings, logs, secrets, stop, running }
+        Self { settings, logs, secrets, stop, running, network: None }
+    }
+
+    /// The same, and every attempt of theirs to reach something over the network is told to this record.
+    #[must_use]
+    pub fn recorded_by(self, network: Arc<dyn NetworkRecord>) -> Self {
+        Self { network: Some(network), ..self }
     }
 
     async fn environment(&self, command: &CommandSpec) -> Result<Vec<(OsString, OsString)>, Fault> {
@@ -98,9 +106,7 @@ impl SandboxedProcesses {
         }
         let mut defaults = vec![("PATH", SEARCH_PATH.to_owned()), ("HOME", HOME_DIR.to_owned())];
         if !command.net.is_empty() {
-            let proxy = format!("http://{PROXY_ADDRESS}");
-            let variables = ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"];
-            defaults.extend(variables.map(|name| (name, proxy.clone())));
+            defaults.extend(proxy_variables(&command.net));
         }
         for (name, value) in defaults {
             if !environment.iter().any(|(declared, _)| declared == name) {
@@ -151,11 +157,27 @@ impl SandboxedProcesses {
         })?;
         let socket = self.settings.socket_directory.join(hex::encode(name));
         let log = self.logs.output("stdio")?;
-        let proxy = proxy::Proxy::open(&socket, self.settings.identity, &command.net, log)
+        let record = self.network.clone();
+        let errand = proxy::Errand { granted: &command.net, log, record, tasks: &self.running };
+        let proxy = proxy::Proxy::open(&socket, self.settings.identity, errand)
             .map_err(|error| Fault::Unavailable { reason: error.to_string(), retry_after: None })?;
         policy.network = Network::Proxy { socket };
         Ok(Some(proxy))
     }
+}
+
+/// What programs know the proxy by: most ask for it by HTTP, those that know only `ALL_PROXY` by SOCKS5 with names. A program's own servers are
+/// on its own loopback and need no proxy, unless the grant names this machine's.
+fn proxy_variables(net: &[String]) -> Vec<(&'static str, String)> {
+    let mut variables: Vec<(&str, String)> = ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"]
+        .map(|name| (name, format!("http://{PROXY_ADDRESS}")))
+        .into_iter()
+        .chain(["ALL_PROXY", "all_proxy"].map(|name| (name, format!("socks5h://{PROXY_ADDRESS}"))))
+        .collect();
+    if !net.iter().any(|place| names_loopback(place)) {
+        variables.extend(["NO_PROXY", "no_proxy"].map(|name| (name, "localhost,127.0.0.1,::1".to_owned())));
+    }
+    variables
 }
 
 #[async_trait]

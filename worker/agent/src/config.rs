@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::allow::Allow;
-use crate::limits::{CONFIG_BYTES_MAX, SPOOL_BYTES, STEP_OUTPUT_BYTES};
+use crate::limits::{CONFIG_BYTES_MAX, SPOOL_BYTES, STEP_OUTPUT_BYTES, WORK_BYTES, WORK_FILES};
 
 /// What is wrong with a worker's configuration.
 #[derive(Debug, thiserror::Error)]
@@ -103,10 +103,16 @@ pub struct WorkerLimits {
     pub memory_bytes: u64,
     /// Processes and threads of a program and all its children.
     pub processes: u64,
+    /// Open files of one process.
+    pub open_files: u64,
     /// Bytes of `/tmp`, the home directory and `/dev/shm` together; they are in memory.
     pub scratch_bytes: u64,
     /// Bytes of the largest file that a program can write.
     pub file_bytes: u64,
+    /// Bytes of disk that a work directory may take up. It is measured while a step runs and when it ends.
+    pub work_bytes: u64,
+    /// Files and directories that a work directory may hold.
+    pub work_files: u64,
     /// Bytes that a step may write to its logs.
     pub output_bytes: u64,
     /// Bytes of one build that may wait on disk while the host is away.
@@ -119,8 +125,11 @@ impl Default for WorkerLimits {
         Self {
             memory_bytes: sandbox.memory_bytes,
             processes: sandbox.processes,
+            open_files: sandbox.open_files,
             scratch_bytes: sandbox.scratch_bytes,
             file_bytes: sandbox.file_bytes,
+            work_bytes: WORK_BYTES,
+            work_files: WORK_FILES,
             output_bytes: STEP_OUTPUT_BYTES,
             spool_bytes: SPOOL_BYTES,
         }

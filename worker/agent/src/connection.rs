@@ -79,8 +79,8 @@ pub(crate) async fn keep(shared: Arc<Shared>, end: CancellationToken) {
             result = connect_and_talk(&shared) => result,
             () = end.cancelled() => return,
         };
-        shared.parted();
-        if begun.elapsed() > RECONNECT_MOST {
+        // Only a host that holds longer than it was waited for is worth hurrying for again; one that is started often is such a host.
+        if shared.parted() && begun.elapsed() > pause {
             pause = RECONNECT_FIRST;
             told.clear();
         }
@@ -272,4 +272,17 @@ async fn feed(sink: &mut SplitSink<Socket, Message>, bytes: Vec<u8>) -> Result<(
     // A host that takes nothing for so long is gone, whatever the kernel says.
     let feeding = sink.feed(Message::binary(bytes));
     Ok(timeout(SILENCE_MAX, feeding).await.map_err(|_| ConnectionError::Silent)??)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_are_between_half_and_all_of_what_they_may_be_and_not_all_the_same() {
+        let most = Duration::from_secs(8);
+        let pauses: Vec<Duration> = (0..100).map(|_| jitter(most)).collect();
+        assert!(pauses.iter().all(|pause| (most / 2..=most).contains(pause)), "{pauses:?}");
+        assert!(pauses.iter().any(|pause| *pause != pauses[0]), "workers would come all at once: {pauses:?}");
+    }
 }

@@ -6,11 +6,13 @@ use stampmill_model as model;
 use stampmill_protocol as wire;
 
 mod facts;
+mod network;
 mod rights;
 
 pub use facts::{
     build_for_plugin, change_for_plugin, outcome_for_plugin, outcome_from_runtime, running_build, seen_for_plugin,
 };
+pub(crate) use network::attempt_from_runtime;
 pub use rights::{grant_for_plugin, limits_for_plugin};
 
 /// An outcome for the wire.
@@ -53,6 +55,11 @@ pub fn event_to_wire(event: model::BuildEvent) -> wire::Event {
         From::StepSummary { step, summary } => To::StepSummary { step, summary },
         From::LogOpened { step, log } => To::LogOpened { step, log },
         From::PropertySet { name, value, step } => To::PropertySet { name, value, step },
+        From::NetworkTried { step, network } => To::NetworkTried {
+            step,
+            attempts: network.attempts.into_iter().map(network::attempt_to_wire).collect(),
+            unlisted: network.unlisted,
+        },
         From::StepFinished { step, outcome, summary, at } => {
             To::StepFinished { step, outcome: outcome_to_wire(outcome), summary, at: at.0 }
         }
@@ -75,6 +82,10 @@ pub fn event_from_wire(event: wire::Event) -> model::BuildEvent {
         From::StepSummary { step, summary } => To::StepSummary { step, summary },
         From::LogOpened { step, log } => To::LogOpened { step, log },
         From::PropertySet { name, value, step } => To::PropertySet { name, value, step },
+        From::NetworkTried { step, attempts, unlisted } => {
+            let attempts = attempts.into_iter().map(network::attempt_from_wire).collect();
+            To::NetworkTried { step, network: model::Network { attempts, unlisted } }
+        }
         From::StepFinished { step, outcome, summary, at } => {
             To::StepFinished { step, outcome: outcome_from_wire(outcome), summary, at: Wall(at) }
         }
@@ -175,6 +186,7 @@ pub fn order_from_wire(order: wire::Order) -> model::BuildOrder {
         name: step.name.clone(),
         summary: String::new(),
         logs: Vec::new(),
+        network: model::Network::default(),
         state: model::StepState::Waiting,
     };
     model::BuildOrder {

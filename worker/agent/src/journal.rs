@@ -87,16 +87,28 @@ impl Journal {
         Ok(Self::with(build, bytes_max, outbox, state))
     }
 
-    /// The journals of builds that ended before the worker was restarted and were not wholly acknowledged. Those of other builds are removed:
-    /// the builds died with the worker, and the host sees that when they are not in the greeting.
-    pub(crate) fn recover(directory: &Path, bytes_max: u64, outbox: &Arc<Notify>) -> io::Result<Vec<Self>> {
+    /// The journals of builds that the host has not heard all of before the worker was started anew. One that did not end died with the
+    /// worker, for this `reason`: it ends here, to be tried again, so that what it did and wrote is not lost and is not done a second time
+    /// under the same number. One of which nothing is left is removed: the host sees that when it is not in the greeting.
+    pub(crate) fn recover(
+        directory: &Path,
+        bytes_max: u64,
+        outbox: &Arc<Notify>,
+        reason: &str,
+    ) -> io::Result<Vec<Self>> {
         let mut found = Vec::new();
         for (build, path) in file::list(directory)? {
             match file::read(&path) {
-                Ok(Some(spool)) if ends(&spool.last) => {
-                    found.push(Self::with(build, bytes_max, Arc::clone(outbox), State::ended(spool)));
+                Ok(Some(spool)) => {
+                    let course = if ends(&spool.last) { Course::Finished } else { Course::Open };
+                    let state = State::found(spool, course);
+                    let journal = Self::with(build, bytes_max, Arc::clone(outbox), state);
+                    if course == Course::Open {
+                        journal.end_for_retry(reason);
+                    }
+                    found.push(journal);
                 }
-                Ok(_) => remove(&path),
+                Ok(None) => remove(&path),
                 Err(error) => {
                     tracing::warn!(path = %path.display(), %error, "a spool cannot be read and is dropped");
                     remove(&path);
@@ -104,6 +116,14 @@ impl Journal {
             }
         }
         Ok(found)
+    }
+
+    fn end_for_retry(&self, reason: &str) {
+        let outcome = stampmill_protocol::Outcome::Retry;
+        let end = Event::Finished { outcome, summary: reason.to_owned(), at: crate::build::now().0 };
+        if let Err(error) = self.tell(end) {
+            tracing::warn!(build = self.build, %error, "the end of a build that was killed cannot be recorded");
+        }
     }
 
     fn with(build: u64, bytes_max: u64, outbox: Arc<Notify>, state: State) -> Self {
@@ -227,19 +247,14 @@ impl Journal {
 }
 
 impl State {
-    /// The state of a build that ended in another life of the worker.
-    fn ended(spool: file::Found) -> Self {
+    /// The state of a build in another life of the worker.
+    fn found(spool: file::Found, course: Course) -> Self {
         let record = |found: file::FoundRecord| Record {
             sequence: found.sequence,
             place: Place::Disk { offset: found.offset, length: found.length },
         };
         let waiting: VecDeque<Record> = spool.records.into_iter().map(record).collect();
-        Self {
-            file: spool.file,
-            next_sequence: waiting.back().map_or(1, |last| last.sequence + 1),
-            waiting,
-            course: Course::Finished,
-        }
+        Self { file: spool.file, next_sequence: waiting.back().map_or(1, |last| last.sequence + 1), waiting, course }
     }
 
     fn open(&self) -> Result<u64, JournalError> {

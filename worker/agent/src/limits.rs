@@ -68,6 +68,23 @@ pub const PLUGINS_IN_MEMORY: usize = 32;
 /// Components and work directories that were not used for this long are removed when the worker starts.
 pub const UNUSED_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
 
+/// The most bytes of disk that a work directory may take up, unless the worker's configuration says otherwise: the largest source trees with
+/// their build output have some tens of gigabytes.
+pub const WORK_BYTES: u64 = 64 * 1024 * 1024 * 1024;
+
+/// The most files and directories in a work directory, unless the worker's configuration says otherwise: a browser's source tree and its
+/// objects are half a million, and a small disk has few more inodes.
+pub const WORK_FILES: u64 = 2_000_000;
+
+/// How long steps run in a work directory before it is measured: what overshoots the limit is what a disk takes in this time.
+pub const WORK_LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Between two looks at a work directory there is at least this many times the time that a look took, so that the looks cost 5 % of a core.
+pub const WORK_LOOK_SHARE: u32 = 20;
+
+/// The longest path within a work directory that is followed when it is measured: no compiler takes longer ones, and the kernel takes 4095.
+pub const WORK_PATH_BYTES: usize = 3072;
+
 /// Below this much free space in the state directory the worker declines builds.
 pub const FREE_BYTES_MIN: u64 = 256 * 1024 * 1024;
 
@@ -83,6 +100,9 @@ pub const PROXY_HEAD_BYTES: usize = 16 * 1024;
 pub const PROXY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Connections of one program at once.
 pub const PROXY_CONNECTIONS: usize = 128;
+
+/// Sentences about the network that one program's log has, each once: the build's page has the list, and a loop has no end.
+pub const PROXY_LINES_TOLD: usize = 50;
 
 /// How often a step's one-line summary is told, at most.
 pub const SUMMARY_EVERY: Duration = FRAME_AGE;

@@ -1,8 +1,8 @@
 //! Takes secrets out of what programs write.
 //!
 //! A secret is looked for as it stands (each line of one with several lines), percent-encoded, as a JSON text, in hexadecimal, and in base64: as a
-//! whole, wrapped into lines, embedded at any place of a longer text, and encoded twice. A masker remembers the end of one piece that may
-//! be the beginning of a secret, so that a secret cut by a border between pieces is found too.
+//! whole, wrapped into lines, embedded at any place of a longer text, and encoded twice, whole or embedded. A masker remembers the end of one
+//! piece that may be the beginning of a secret, so that a secret cut by a border between pieces is found too.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -88,6 +88,8 @@ fn forms(secret: &str, all: &mut BTreeSet<Vec<u8>>) {
         base64_forms(bytes, all);
         base64_forms(once.as_bytes(), all);
         base64_forms(format!("{once}\n").as_bytes(), all);
+        // Of a longer text that was encoded twice, as the payload of CVE-2025-30066 did it.
+        fragments(bytes).iter().for_each(|fragment| all.extend(fragments(fragment)));
     }
 }
 
@@ -105,6 +107,13 @@ fn base64_forms(bytes: &[u8], all: &mut BTreeSet<Vec<u8>>) {
         }
         all.insert(whole.into_bytes());
     }
+    all.extend(fragments(bytes));
+}
+
+/// What of the bytes is always the same in base64 of a longer text that they are a part of, at each of the three places that they can have in
+/// its groups.
+fn fragments(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let mut fragments = Vec::new();
     for before in 0..3 {
         let mut shifted = vec![0; before];
         shifted.extend(bytes);
@@ -113,10 +122,11 @@ fn base64_forms(bytes: &[u8], all: &mut BTreeSet<Vec<u8>>) {
         let end = shifted.len() * 8 / 6;
         for encoded in [STANDARD_NO_PAD.encode(&shifted), URL_SAFE_NO_PAD.encode(&shifted)] {
             if end >= first + FRAGMENT_BYTES_MIN {
-                all.insert(encoded.as_bytes()[first..end].to_vec());
+                fragments.push(encoded.as_bytes()[first..end].to_vec());
             }
         }
     }
+    fragments
 }
 
 /// Masks one stream.
@@ -225,6 +235,9 @@ mod tests {
             let form = STANDARD.encode(format!("{before}{SECRET}{SECRET} after"));
             let shown = masked(&[SECRET], form.as_bytes());
             assert!(shown.contains("***") && shown.len() < form.len() / 2 + 12, "{before}: {form} {shown}");
+            let long = STANDARD.encode(format!("{before}{0}{0}{0} after", "a long secret 4711"));
+            let shown = masked(&["a long secret 4711"], STANDARD.encode(&long).as_bytes());
+            assert!(shown.matches("***").count() == 3 && shown.len() < 70, "{before}: {shown}");
         }
     }
 

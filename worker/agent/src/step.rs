@@ -1,10 +1,11 @@
 //! Runs one step: a plugin in the runtime, with the capabilities that the step has here.
 
 mod around;
+mod network;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
@@ -17,9 +18,11 @@ use tokio_util::task::TaskTracker;
 use crate::build::Context;
 use crate::command::{CommandSettings, SandboxedProcesses, ownership};
 use crate::convert::{grant_for_plugin, limits_for_plugin, outcome_from_runtime};
-use crate::limits::{CANCEL_GRACE, PLUGIN_MESSAGES_WAITING};
+use crate::limits::{CANCEL_GRACE, PLUGIN_MESSAGES_WAITING, WORK_LOOK_EVERY, WORK_LOOK_SHARE};
 use crate::logs::StepLogs;
+use crate::workdir::Allowance;
 use around::{BuildDoor, MessageLog, PropertyDoor, StepSecrets};
+use network::StepNetwork;
 
 /// The log that says why a step could not be run.
 pub(crate) const ERROR_LOG: &str = "error";
@@ -46,23 +49,32 @@ pub(crate) struct Stop {
 pub(crate) async fn run(context: &Context, number: u32, plan: &StepPlan, config: Value, stop: &Stop) -> Ended {
     let logs = context.logs(number);
     let door = Arc::new(BuildDoor::new(context.clone(), number));
+    let network = Arc::new(StepNetwork::new(context.clone(), number));
     let programs = Programs {
         stop: CancellationToken::new(),
         running: TaskTracker::new(),
         shared_workspace: AtomicBool::new(false),
     };
-    let step = Step { context, number, plan, logs: &logs, door: &door, programs: &programs };
+    let step = Step { context, number, plan, logs: &logs, door: &door, network: &network, programs: &programs };
+    let begun = Instant::now();
     let ended = tokio::select! {
         ended = step.in_time(config, stop) => ended,
+        why = step.outgrown() => Err(why),
         () = logs.flush_in_time() => Err("the step's logs cannot be recorded".to_owned()),
         () = door.tell_in_time() => Err("the step's summary cannot be recorded".to_owned()),
+        () = network.tell_in_time() => Err("the step's network attempts cannot be recorded".to_owned()),
     };
     // The plugin's instance is dropped, which kills its programs; here they are gone.
     programs.running.close();
     programs.running.wait().await;
+    network.tell();
     let ended = match step.give_away().await {
         Ok(()) => ended,
         Err(error) => ended.and(Err(error.to_string())),
+    };
+    let ended = match ended {
+        Ok(ended) if context.work().is_due_after(begun.elapsed()) => step.too_much().await.map_or(Ok(ended), Err),
+        ended => ended,
     };
     let ended = match ended {
         Ok(ended) => ended,
@@ -90,6 +102,7 @@ struct Step<'a> {
     plan: &'a StepPlan,
     logs: &'a StepLogs,
     door: &'a Arc<BuildDoor>,
+    network: &'a Arc<StepNetwork>,
     programs: &'a Programs,
 }
 
@@ -119,6 +132,26 @@ impl Step<'_> {
             () = stop.now.cancelled() => {}
         }
         cut
+    }
+
+    /// Watches the work directory; answers, when it holds too much, what is said of that.
+    async fn outgrown(&self) -> String {
+        let mut pause = WORK_LOOK_EVERY;
+        loop {
+            tokio::time::sleep(pause).await;
+            let begun = Instant::now();
+            if let Some(why) = self.too_much().await {
+                return why;
+            }
+            pause = (begun.elapsed() * WORK_LOOK_SHARE).max(WORK_LOOK_EVERY);
+        }
+    }
+
+    async fn too_much(&self) -> Option<String> {
+        let limits = &self.context.agent().config.limits;
+        let allowed = Allowance { bytes: limits.work_bytes, files: limits.work_files };
+        let too_much = self.context.work().measure(allowed).await?;
+        Some(format!("step `{}`: {too_much}; it is emptied at the end of the build", self.plan.name))
     }
 
     /// What the plugin itself wrote belongs to the programs of later steps too.
@@ -176,7 +209,8 @@ impl Step<'_> {
             Arc::clone(&secrets) as _,
             self.programs.stop.clone(),
             self.programs.running.clone(),
-        );
+        )
+        .recorded_by(Arc::clone(self.network) as _);
         Ok(Surroundings {
             log: Some(Arc::new(messages)),
             processes: Some(Arc::new(processes)),
@@ -186,6 +220,7 @@ impl Step<'_> {
             properties: Some(Arc::new(PropertyDoor::new(context.clone(), self.number))),
             logs: Some(Arc::new(self.logs.clone())),
             running_build: Some(Arc::clone(self.door) as _),
+            network: Some(Arc::clone(self.network) as _),
         })
     }
 

@@ -25,6 +25,7 @@ fn order() -> BuildOrder {
         name: name.to_owned(),
         summary: String::new(),
         logs: vec![],
+        network: Network::default(),
         state: StepState::Waiting,
     };
     let plan = |name: &str, always_run: bool| StepPlan {
@@ -139,6 +140,19 @@ fn every_event_and_outcome_comes_back_as_it_went() {
         BuildEvent::LogOpened { step: 1, log: "stdio".to_owned() },
         BuildEvent::PropertySet { name: "x".to_owned(), value: json!([1]), step: 1 },
     ];
+    let protocols = [NetworkProtocol::Connect, NetworkProtocol::Socks5, NetworkProtocol::Http, NetworkProtocol::Plugin];
+    let ends = [NetworkEnd::Connected, NetworkEnd::Refused, NetworkEnd::Failed, NetworkEnd::Refused];
+    let addresses = [Some("10.0.0.1"), Some("::ffff:10.0.0.1"), None, Some("2606:4700::1")];
+    let attempts = protocols.into_iter().zip(ends).zip(addresses).map(|((protocol, end), address)| NetworkAttempt {
+        protocol,
+        target: "git.example:443".to_owned(),
+        address: address.map(|address| address.parse().unwrap()),
+        end,
+        why: "why".to_owned(),
+        count: u64::MAX,
+    });
+    let network = Network { attempts: attempts.collect(), unlisted: 9 };
+    events.push(BuildEvent::NetworkTried { step: 1, network });
     for outcome in Outcome::BY_SEVERITY {
         events.push(BuildEvent::StepFinished { step: 1, outcome, summary: "s".to_owned(), at: Wall(3) });
         events.push(BuildEvent::Finished { outcome, summary: "s".to_owned(), at: Wall(4) });

@@ -21,6 +21,7 @@ fn story(events: &[Event]) -> Vec<String> {
         Event::StepSummary { step, summary } => format!("{step} says {summary}"),
         Event::LogOpened { step, log } => format!("{step} log {log}"),
         Event::PropertySet { step, name, value } => format!("{step} {name}={value}"),
+        Event::NetworkTried { step, attempts, .. } => format!("{step} tried {}", attempts.len()),
         Event::StepFinished { step, outcome, .. } => format!("{step} {outcome:?}"),
         Event::Finished { outcome, .. } => format!("{outcome:?}"),
     };
@@ -289,7 +290,7 @@ async fn a_worker_that_is_stopped_hands_its_build_back_for_a_retry() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_is_started_again_hands_in_what_ended_and_forgets_what_did_not() {
+async fn a_worker_that_was_killed_hands_in_what_ended_and_ends_what_did_not_to_be_tried_again() {
     let (mut host, state) = (Host::new().await, state());
     let digest = host.bundled("shell");
     let worker = Worker::start(config(&host, state.path()));
@@ -300,20 +301,25 @@ async fn a_worker_that_is_started_again_hands_in_what_ended_and_forgets_what_did
     let bytes = stampmill_bundle::plugin("shell").unwrap().bytes.to_vec();
     connection.say(HostMessage::Component { digest: digest.clone(), bytes }).await;
     while !matches!(connection.hear().await, WorkerMessage::Told { event: Event::Finished { .. }, .. }) {}
-    drop(connection);
-    // A spool of a build that did not end, as a killed worker leaves it.
+    connection.dispatch(order(8, vec![shell(&digest, "one", &["sh", "-c", "echo begun; sleep 1000"])]), &[]).await;
+    while !matches!(connection.hear().await, WorkerMessage::Logs { build: 8, .. }) {}
+    // What a worker leaves that is killed now.
     let spool = state.path().join("spool");
-    let whole = std::fs::read(spool.join("7.spool")).unwrap();
+    let left = std::fs::read(spool.join("8.spool")).unwrap();
+    drop(connection);
     worker.stop().await;
-    std::fs::write(spool.join("8.spool"), &whole[..whole.len() - 1]).unwrap();
+    std::fs::write(spool.join("8.spool"), left).unwrap();
 
     let worker = Worker::start(config(&host, state.path()));
     let mut connection = host.welcome().await;
     let WorkerMessage::Hello { builds, .. } = &connection.hello else { panic!("a greeting") };
     let held: Vec<u64> = builds.iter().map(|held| held.build).collect();
-    assert_eq!(held, [7]);
+    assert_eq!(held, [7, 8]);
     let record = host.listen_to_the_end(&mut connection, 7).await;
     assert_eq!(record.text(0, "stdio"), "hello\n");
+    let record = host.listen_to_the_end(&mut connection, 8).await;
+    assert_eq!(record.text(0, "stdio"), "begun\n", "what it wrote before is not lost");
+    assert_eq!(record.finished(), Some((Outcome::Retry, "worker `w1` was killed while it ran this")));
     eventually("the spool is empty", || std::fs::read_dir(&spool).unwrap().count() == 0).await;
     worker.stop().await;
 }
@@ -439,11 +445,23 @@ async fn a_program_reaches_exactly_the_hosts_that_are_granted() {
         "pong\n",
         "HTTP/1.1 403 Forbidden",
         "[stampmill network: refused: `other.example:443` is not granted",
-        "[stampmill network: refused: GET http://other.example/: only CONNECT",
+        "[stampmill network: refused: `other.example:80` is not granted",
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
     assert_eq!(&serving.await.unwrap(), b"ping");
+    let told = record.events.iter().rev().find_map(|event| match event {
+        Event::NetworkTried { step: 0, attempts, unlisted: 0 } => Some(attempts),
+        _ => None,
+    });
+    let tried: Vec<_> =
+        told.unwrap().iter().map(|tried| (tried.protocol, tried.target.as_str(), tried.end, tried.count)).collect();
+    let expected = [
+        (NetworkProtocol::Connect, granted.as_str(), NetworkEnd::Connected, 1),
+        (NetworkProtocol::Connect, "other.example:443", NetworkEnd::Refused, 1),
+        (NetworkProtocol::Http, "other.example:80", NetworkEnd::Refused, 1),
+    ];
+    assert_eq!(tried, expected);
     let sockets = state.path().join("s");
     assert_eq!(std::fs::read_dir(Path::new(&sockets)).unwrap().count(), 0);
     worker.stop().await;

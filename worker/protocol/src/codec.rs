@@ -7,9 +7,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::limits::{
     COMPONENT_BYTES_MAX, FRAME_BODY_BYTES_MAX, FRAME_RAW_BYTES_MAX, FRAMES_MAX, HELD_BUILDS_MAX,
-    HOST_MESSAGE_BYTES_MAX, LOG_NAME_BYTES_MAX, WORKER_MESSAGE_BYTES_MAX,
+    HOST_MESSAGE_BYTES_MAX, LINE_BYTES_MAX, LOG_NAME_BYTES_MAX, NESTING_MAX, NETWORK_ATTEMPTS_MAX,
+    WORKER_MESSAGE_BYTES_MAX,
 };
-use crate::{Event, HostMessage, LogFrame, WorkerMessage};
+use crate::{Event, HostMessage, LogFrame, NetworkAttempt, WorkerMessage};
 
 const WORKER_KINDS: [&str; 6] = ["hello", "told", "logs", "get-component", "goodbye", "pong"];
 const HOST_KINDS: [&str; 9] =
@@ -108,6 +109,10 @@ impl WorkerMessage {
             Self::Told { event: Event::LogOpened { log, .. }, .. } => {
                 at_most("told", "a log name's length", log.len(), LOG_NAME_BYTES_MAX)
             }
+            Self::Told { event: Event::NetworkTried { attempts, .. }, .. } => {
+                at_most("told", "a number of network attempts", attempts.len(), NETWORK_ATTEMPTS_MAX)?;
+                attempts.iter().try_for_each(check_attempt)
+            }
             Self::Logs { frames, .. } => {
                 at_most("logs", "a number of frames", frames.len(), FRAMES_MAX)?;
                 frames.iter().try_for_each(check_frame)
@@ -162,6 +167,11 @@ fn check_frame(frame: &LogFrame) -> Result<(), DecodeError> {
     at_most("logs", "a frame's body", frame.body.len(), FRAME_BODY_BYTES_MAX)
 }
 
+fn check_attempt(attempt: &NetworkAttempt) -> Result<(), DecodeError> {
+    at_most("told", "a network target's length", attempt.target.len(), LINE_BYTES_MAX)?;
+    at_most("told", "a network attempt's reason's length", attempt.why.len(), LINE_BYTES_MAX)
+}
+
 fn at_most(kind: &'static str, what: &'static str, value: usize, limit: usize) -> Result<(), DecodeError> {
     if value <= limit {
         return Ok(());
@@ -181,11 +191,18 @@ fn decode<M: DeserializeOwned>(bytes: &[u8], limit: usize, kinds: &[&str]) -> Re
     if bytes.len() > limit {
         return Err(DecodeError::TooLarge { bytes: bytes.len(), limit });
     }
-    rmp_serde::from_slice(bytes).map_err(|error| match rmp_serde::from_slice::<Kind>(bytes) {
+    nested(bytes).map_err(|error| match nested::<Kind>(bytes) {
         Ok(Kind(kind)) if !kinds.contains(&kind.as_str()) => DecodeError::UnknownKind { kind },
         Ok(Kind(kind)) => DecodeError::Malformed { kind, detail: error.to_string() },
         Err(_) => DecodeError::Malformed { kind: "?".to_owned(), detail: error.to_string() },
     })
+}
+
+/// Reads what is nested no deeper than [`NESTING_MAX`].
+fn nested<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, rmp_serde::decode::Error> {
+    let mut reader = rmp_serde::Deserializer::from_read_ref(bytes);
+    reader.set_max_depth(NESTING_MAX);
+    T::deserialize(&mut reader)
 }
 
 /// The name of a message: the one key of the outermost map.

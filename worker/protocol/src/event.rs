@@ -1,5 +1,7 @@
 //! What happens in a build.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 /// How a step or a build ended.
@@ -63,6 +65,15 @@ pub enum Event {
         /// Number of the step that set it.
         step: u32,
     },
+    /// A step has tried to reach something over the network; this replaces what was told of it before.
+    NetworkTried {
+        /// Number of the step.
+        step: u32,
+        /// Attempts that are alike are one of these, at most [`crate::limits::NETWORK_ATTEMPTS_MAX`].
+        attempts: Vec<NetworkAttempt>,
+        /// How many more attempts there were for which the list had no room.
+        unlisted: u64,
+    },
     /// A step has ended, or was passed over; no frame of its logs follows.
     StepFinished {
         /// Number of the step.
@@ -83,4 +94,48 @@ pub enum Event {
         /// When.
         at: u64,
     },
+}
+
+/// Attempts to reach one place in one way, with one end.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct NetworkAttempt {
+    /// How it was asked for.
+    pub protocol: NetworkProtocol,
+    /// Where to: `host:port`, or the beginning of what was said where that was no place.
+    pub target: String,
+    /// The address that was connected to, or that was the reason for not doing so.
+    pub address: Option<IpAddr>,
+    /// What came of it.
+    pub end: NetworkEnd,
+    /// One line; empty for a connection.
+    pub why: String,
+    /// How many there were.
+    pub count: u64,
+}
+
+/// How a step asks for a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NetworkProtocol {
+    /// A native program, by HTTP CONNECT.
+    Connect,
+    /// A native program, by SOCKS5.
+    Socks5,
+    /// A native program, by a plain HTTP request to the proxy.
+    Http,
+    /// The plugin itself.
+    Plugin,
+}
+
+/// What came of an attempt.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NetworkEnd {
+    /// There was a connection.
+    Connected,
+    /// It was not allowed.
+    Refused,
+    /// It was allowed, and the world did not answer.
+    Failed,
 }

@@ -25,7 +25,7 @@ pub mod secret;
 pub mod worker_message;
 
 pub use codec::{DecodeError, EncodeError};
-pub use event::{Event, Outcome};
+pub use event::{Event, NetworkAttempt, NetworkEnd, NetworkProtocol, Outcome};
 pub use host_message::{Acknowledged, HostMessage, RefusalCause};
 pub use info::{Info, Mechanism, Tier};
 pub use log::LogFrame;

@@ -27,5 +27,13 @@ pub const LINE_BYTES_MAX: usize = 4 * 1024;
 /// The largest value of a property, as JSON text.
 pub const PROPERTY_BYTES_MAX: usize = 1024 * 1024;
 
+/// How deep a message may be nested, with a property's value in it: a plugin writes a value as JSON, of which 128 levels are read. Every level
+/// is a call within a call wherever the value goes, and a stack that ends takes the whole process with it.
+pub const NESTING_MAX: usize = 256;
+
 /// The most builds that a worker may say it holds; a worker runs a handful at once, the rest are finished ones not yet handed in.
 pub const HELD_BUILDS_MAX: usize = 10_000;
+
+/// The most network attempts of one step that are listed, those that are alike counted as one: more than a person reads, and with the longest
+/// texts far below [`WORKER_MESSAGE_BYTES_MAX`].
+pub const NETWORK_ATTEMPTS_MAX: usize = 64;

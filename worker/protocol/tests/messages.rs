@@ -109,6 +109,17 @@ fn order() -> Order {
     }
 }
 
+fn attempt() -> NetworkAttempt {
+    NetworkAttempt {
+        protocol: NetworkProtocol::Socks5,
+        target: "git.example:443".to_owned(),
+        address: Some("10.0.0.5".parse().unwrap()),
+        end: NetworkEnd::Refused,
+        why: "a private address".to_owned(),
+        count: 1_000_000,
+    }
+}
+
 fn events() -> Vec<Event> {
     vec![
         Event::Accepted,
@@ -119,6 +130,7 @@ fn events() -> Vec<Event> {
         Event::PropertySet { name: "got_revision".to_owned(), value: json!("0123"), step: 0 },
         Event::StepFinished { step: 0, outcome: Outcome::Warnings, summary: String::new(), at: 2 },
         Event::Finished { outcome: Outcome::Retry, summary: "worker w1 was stopped".to_owned(), at: 3 },
+        Event::NetworkTried { step: 0, attempts: vec![attempt()], unlisted: 3 },
     ]
 }
 
@@ -202,6 +214,19 @@ fn the_bytes_of_version_1_stay_as_they_were() {
 }
 
 #[test]
+fn a_value_that_is_nested_without_end_is_refused_and_one_of_a_plugin_is_not() {
+    let told = |depth: usize| {
+        let value = (0..depth).fold(json!(null), |inner, _| json!([inner]));
+        let event = Event::PropertySet { name: "p".to_owned(), value, step: 0 };
+        WorkerMessage::Told { build: 7, sequence: 1, event }
+    };
+    let plugins = told(127);
+    assert_eq!(WorkerMessage::decode(&plugins.encode().unwrap()).unwrap(), plugins);
+    let endless = told(limits::NESTING_MAX).encode().unwrap();
+    assert!(matches!(WorkerMessage::decode(&endless), Err(DecodeError::Malformed { .. })));
+}
+
+#[test]
 fn an_unknown_field_is_ignored() {
     #[derive(serde::Serialize)]
     #[serde(rename_all = "kebab-case")]
@@ -243,6 +268,23 @@ fn every_cut_and_every_flipped_byte_of_a_message_is_an_error_or_another_message_
             flipped[position] ^= 0xff;
             drop(WorkerMessage::decode(&flipped));
         }
+    }
+}
+
+#[test]
+fn a_list_of_network_attempts_has_its_limits() {
+    let told = |attempts| {
+        let event = Event::NetworkTried { step: 0, attempts, unlisted: 0 };
+        WorkerMessage::decode(&WorkerMessage::Told { build: 1, sequence: 1, event }.encode().unwrap())
+    };
+    assert!(told(vec![attempt(); limits::NETWORK_ATTEMPTS_MAX]).is_ok());
+    let long = || "x".repeat(limits::LINE_BYTES_MAX + 1);
+    for bad in [
+        vec![attempt(); limits::NETWORK_ATTEMPTS_MAX + 1],
+        vec![NetworkAttempt { target: long(), ..attempt() }],
+        vec![NetworkAttempt { why: long(), ..attempt() }],
+    ] {
+        assert!(matches!(told(bad), Err(DecodeError::Limit { kind: "told", .. })));
     }
 }
 

@@ -24,6 +24,11 @@ pub enum CgroupVersion {
     V2,
 }
 
+/// How the names of all groups begin.
+const PREFIX: &str = "stampmill-";
+/// How the rest of the name of a group begins that was made to see whether one can be.
+const TRY: &str = "try-";
+
 /// Where this process can make groups for commands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cgroups {
@@ -49,7 +54,38 @@ impl Cgroups {
     pub fn detect() -> Option<Self> {
         let own = fs::read_to_string("/proc/self/cgroup").ok()?;
         let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
-        [unified(&own, &mounts), separate(&own, &mounts)].into_iter().flatten().find(Self::works)
+        let found = [unified(&own, &mounts), separate(&own, &mounts)].into_iter().flatten().find(Self::works)?;
+        found.sweep();
+        Some(found)
+    }
+
+    /// Removes the groups of commands whose worker or host was killed: nobody else does. What has only just been killed is waited for, beside
+    /// everything else.
+    fn sweep(&self) {
+        let mut left = self.left_behind();
+        left.retain(|directory| !is_removed(directory));
+        if left.is_empty() {
+            return;
+        }
+        let wait = move || {
+            for _ in 0..CGROUP_REMOVE_TRIES {
+                left.retain(|directory| !is_removed(directory));
+                if left.is_empty() {
+                    return;
+                }
+                thread::sleep(CGROUP_REMOVE_EVERY);
+            }
+        };
+        // Without another thread they stay until the next start.
+        let _ = thread::Builder::new().name("cgroup-sweep".to_owned()).spawn(wait);
+    }
+
+    /// The directories of commands' groups that are there now, others' who live included.
+    fn left_behind(&self) -> Vec<PathBuf> {
+        let mut parents = vec![&self.memory, &self.processes];
+        parents.dedup();
+        let entries = parents.into_iter().filter_map(|parent| fs::read_dir(parent).ok()).flatten().flatten();
+        entries.map(|entry| entry.path()).filter(|directory| maker(directory).is_some()).collect()
     }
 
     /// Which interface it is.
@@ -61,13 +97,13 @@ impl Cgroups {
     fn works(&self) -> bool {
         // Several threads may look at once.
         static TRIES: AtomicU64 = AtomicU64::new(0);
-        let name = format!("stampmill-try-{}-{}", std::process::id(), TRIES.fetch_add(1, Ordering::Relaxed));
+        let name = format!("{PREFIX}{TRY}{}-{}", std::process::id(), TRIES.fetch_add(1, Ordering::Relaxed));
         self.make(&name, &Limits::default()).is_ok()
     }
 
     /// A group for a command that has not begun yet. When it can't be made, the other limits hold alone.
     pub(crate) fn for_command(&self, helper: u32, limits: &Limits) -> Option<Group> {
-        let group = self.make(&format!("stampmill-{helper}"), limits).ok()?;
+        let group = self.make(&format!("{PREFIX}{helper}"), limits).ok()?;
         group.take_in(helper).ok()?;
         Some(group)
     }
@@ -91,6 +127,31 @@ impl Cgroups {
         fs::write(group.processes.join("pids.max"), processes.to_string())?;
         Ok(group)
     }
+}
+
+/// The process that a group was made for, by the group's name.
+fn maker(directory: &Path) -> Option<u32> {
+    let name = directory.file_name()?.to_str()?.strip_prefix(PREFIX)?;
+    let name = name.strip_prefix(TRY).unwrap_or(name);
+    name.split('-').next()?.parse().ok()
+}
+
+/// Whether a group is gone: it was removed just now if the process that it was made for is dead and no other is in it.
+fn is_removed(directory: &Path) -> bool {
+    if maker(directory).is_some_and(is_alive) {
+        return false;
+    }
+    match fs::remove_dir(directory) {
+        Ok(()) => true,
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
+}
+
+/// A process that has ended and that nobody has asked for is not.
+fn is_alive(process: u32) -> bool {
+    let Ok(stat) = fs::read_to_string(format!("/proc/{process}/stat")) else { return false };
+    let state = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next());
+    !matches!(state, Some("Z" | "X"))
 }
 
 /// One that is there already was left behind by a worker that was killed, for another process has its number now; one that is in use stays.
@@ -218,6 +279,31 @@ mod tests {
         let taken = cgroups.make(&name, &Limits::default());
         child.kill().and_then(|()| child.wait()).expect("ended");
         assert_eq!(taken.map(drop).map_err(|error| error.raw_os_error()), Err(Some(libc::EBUSY)));
+    }
+
+    #[test]
+    fn a_group_whose_worker_was_killed_goes_at_the_next_start_and_those_of_the_living_stay() {
+        let Some(cgroups) = Cgroups::detect() else {
+            println!("skipped: this process may not make cgroups");
+            return;
+        };
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().expect("started");
+        let living = cgroups.for_command(child.id(), &Limits::default()).expect("made");
+        let mut dead = std::process::Command::new("true").spawn().expect("started");
+        let left = cgroups.make(&format!("{PREFIX}{}", dead.id()), &Limits::default()).expect("made");
+        let of_dead: Vec<PathBuf> = left.directories().into_iter().map(Path::to_owned).collect();
+        std::mem::forget(left);
+        // Not asked for yet, so that nobody else gets its number.
+        while is_alive(dead.id()) {
+            thread::sleep(CGROUP_REMOVE_EVERY);
+        }
+        assert!(Cgroups::detect().is_some());
+        let gone = of_dead.iter().all(|directory| !directory.exists());
+        let stays = living.directories().into_iter().all(Path::exists);
+        dead.wait().expect("ended");
+        child.kill().and_then(|()| child.wait()).expect("ended");
+        assert!(gone, "{of_dead:?}");
+        assert!(stays, "{living:?}");
     }
 
     #[test]

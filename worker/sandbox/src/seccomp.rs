@@ -111,18 +111,28 @@ const SOCKETS: [i32; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::A
 /// Terminal calls that type into somebody else's terminal.
 const TERMINAL: [u64; 2] = [0x5412, 0x541c]; // TIOCSTI, TIOCLINUX
 
-/// Loads the filters. From here on the process can hardly do more than start the command.
+/// Loads the filter. From here on the process can hardly do more than start the command.
 pub(crate) fn apply() -> Result<(), Fault> {
-    let (absent, refused) = programs().blame(Mechanism::Seccomp, "filter")?;
-    apply_filter(&absent).blame(Mechanism::Seccomp, "first filter")?;
-    apply_filter(&refused).blame(Mechanism::Seccomp, "second filter")
+    let filter = filter().blame(Mechanism::Seccomp, "filter")?;
+    apply_filter(&filter).blame(Mechanism::Seccomp, "filter")
 }
 
-fn programs() -> Result<(BpfProgram, BpfProgram), seccompiler::BackendError> {
-    let always = |calls: &[i64]| calls.iter().map(|call| (*call, Vec::new())).collect();
-    let absent = program(always(ABSENT), libc::ENOSYS)?;
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = always(REFUSED);
-    rules.extend(always(REFUSED_HERE));
+/// All in one program, and a short one: the kernel translates each program that it is given, step by step, for every command.
+fn filter() -> Result<BpfProgram, seccompiler::BackendError> {
+    let mut filter = beginning();
+    filter.extend(ABSENT.iter().flat_map(|call| answer_to(*call, libc::ENOSYS)));
+    filter.extend(REFUSED.iter().chain(REFUSED_HERE).flat_map(|call| answer_to(*call, libc::EPERM)));
+    let arch = TargetArch::try_from(std::env::consts::ARCH)?;
+    let refuse = SeccompAction::Errno(libc::EPERM.cast_unsigned());
+    let by_argument: BpfProgram =
+        SeccompFilter::new(refused_by_argument()?, SeccompAction::Allow, refuse, arch)?.try_into()?;
+    filter.extend(by_argument);
+    Ok(filter)
+}
+
+/// Calls that are refused with some arguments.
+fn refused_by_argument() -> Result<BTreeMap<i64, Vec<SeccompRule>>, seccompiler::BackendError> {
+    let mut rules = BTreeMap::new();
     let mut namespaces = Vec::new();
     for flag in NAMESPACES {
         namespaces.push(has_bit(u64::from(flag.cast_unsigned()))?);
@@ -145,9 +155,7 @@ fn programs() -> Result<(BpfProgram, BpfProgram), seccompiler::BackendError> {
     let other_socket = vec![SeccompRule::new(other_socket)?];
     rules.insert(libc::SYS_socket, other_socket.clone());
     rules.insert(libc::SYS_socketpair, other_socket);
-    let mut first = refuse_x32();
-    first.extend(absent);
-    Ok((first, program(rules, libc::EPERM)?))
+    Ok(rules)
 }
 
 fn has_bit(bit: u64) -> Result<SeccompRule, seccompiler::BackendError> {
@@ -155,37 +163,48 @@ fn has_bit(bit: u64) -> Result<SeccompRule, seccompiler::BackendError> {
     SeccompRule::new(vec![condition])
 }
 
-fn program(rules: BTreeMap<i64, Vec<SeccompRule>>, error: i32) -> Result<BpfProgram, seccompiler::BackendError> {
-    let arch = TargetArch::try_from(std::env::consts::ARCH)?;
-    let refuse = SeccompAction::Errno(error.cast_unsigned());
-    SeccompFilter::new(rules, SeccompAction::Allow, refuse, arch)?.try_into()
+/// The machine of the calls that the lists above number: `AUDIT_ARCH_X86_64`, `AUDIT_ARCH_AARCH64`.
+const MACHINE: u32 = if cfg!(target_arch = "x86_64") { 0xc000_003e } else { 0xc000_00b7 };
+
+const LOAD_WORD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
+const JUMP_IF_EQUAL: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
+const JUMP_IF_GREATER_OR_EQUAL: u16 = 0x35; // BPF_JMP | BPF_JGE | BPF_K
+const RETURN: u16 = 0x06; // BPF_RET | BPF_K
+
+const fn step(code: u16, jt: u8, jf: u8, k: u32) -> sock_filter {
+    sock_filter { code, jt, jf, k }
 }
 
-/// x32 calls carry the 64-bit architecture's number and bit 30 in the call's: without this every call above could be made under its second number.
-fn refuse_x32() -> BpfProgram {
-    const LOAD_WORD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
-    const JUMP_IF_GREATER_OR_EQUAL: u16 = 0x35; // BPF_JMP | BPF_JGE | BPF_K
-    const RETURN: u16 = 0x06; // BPF_RET | BPF_K
+/// Kills what makes calls of another machine, and answers those of x32, which carry the 64-bit machine's number and bit 30 in the call's: without
+/// this every call could be made under its second number. What comes after it finds the call's number loaded.
+fn beginning() -> BpfProgram {
     const X32_BIT: u32 = 0x4000_0000;
-    let step = |code, jt, jf, k| sock_filter { code, jt, jf, k };
     vec![
-        // The call's number is the first word of what a filter sees.
+        // Of what a filter sees the first word is the call's number, the second the machine.
+        step(LOAD_WORD, 0, 0, 4),
+        step(JUMP_IF_EQUAL, 1, 0, MACHINE),
+        step(RETURN, 0, 0, libc::SECCOMP_RET_KILL_PROCESS),
         step(LOAD_WORD, 0, 0, 0),
         step(JUMP_IF_GREATER_OR_EQUAL, 0, 1, X32_BIT),
         step(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned()),
     ]
 }
 
+/// Answers a call with an error, whatever its arguments.
+fn answer_to(call: i64, error: i32) -> [sock_filter; 2] {
+    // No call has a number that is larger; one that has none is never made.
+    let number = u32::try_from(call).unwrap_or(u32::MAX);
+    [step(JUMP_IF_EQUAL, 0, 1, number), step(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | error.cast_unsigned())]
+}
+
 /// Whether this kernel has filters and this architecture is one that they are written for.
 pub(crate) fn is_available() -> bool {
-    programs().is_ok() && std::path::Path::new("/proc/sys/kernel/seccomp").exists()
+    filter().is_ok() && std::path::Path::new("/proc/sys/kernel/seccomp").exists()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const HERE: u32 = if cfg!(target_arch = "x86_64") { 0xc000_003e } else { 0xc000_00b7 };
 
     /// What a filter answers to a call: the few instructions of classic BPF that filters are made of.
     fn answer(program: &BpfProgram, arch: u32, call: u32, first: u64) -> u32 {
@@ -225,36 +244,34 @@ mod tests {
     }
 
     #[test]
-    fn the_filters_answer_as_the_lists_say() {
-        let (absent, refused) = programs().expect("the rules are sound");
-        assert!(absent.len() < 4096 && refused.len() < 4096, "the kernel's bound");
+    fn the_filter_answers_as_the_lists_say() {
+        let filter = filter().expect("the rules are sound");
+        assert!(filter.len() < 4096, "the kernel's bound");
         let error = |number: i32| libc::SECCOMP_RET_ERRNO | number.cast_unsigned();
         for number in REFUSED.iter().chain(REFUSED_HERE) {
-            assert_eq!(answer(&refused, HERE, call(*number), 0), error(libc::EPERM));
+            assert_eq!(answer(&filter, MACHINE, call(*number), 0), error(libc::EPERM));
         }
         for number in ABSENT {
-            assert_eq!(answer(&absent, HERE, call(*number), 0), error(libc::ENOSYS));
+            assert_eq!(answer(&filter, MACHINE, call(*number), 0), error(libc::ENOSYS));
         }
         for number in [libc::SYS_read, libc::SYS_openat, libc::SYS_clone, libc::SYS_unshare] {
-            assert_eq!(answer(&absent, HERE, call(number), 0), libc::SECCOMP_RET_ALLOW);
-            assert_eq!(answer(&refused, HERE, call(number), 0), libc::SECCOMP_RET_ALLOW);
+            assert_eq!(answer(&filter, MACHINE, call(number), 0), libc::SECCOMP_RET_ALLOW);
         }
         for flag in NAMESPACES {
             let flags = u64::from(flag.cast_unsigned()) | 17;
-            assert_eq!(answer(&refused, HERE, call(libc::SYS_clone), flags), error(libc::EPERM));
+            assert_eq!(answer(&filter, MACHINE, call(libc::SYS_clone), flags), error(libc::EPERM));
         }
     }
 
     #[test]
     fn calls_under_a_second_number_and_of_another_architecture_are_refused() {
-        let (absent, refused) = programs().expect("the rules are sound");
+        let filter = filter().expect("the rules are sound");
         let x32 = |number| call(number) | 0x4000_0000;
         for number in [libc::SYS_mount, libc::SYS_read] {
             let expected = libc::SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned();
-            assert_eq!(answer(&absent, HERE, x32(number), 0), expected);
+            assert_eq!(answer(&filter, MACHINE, x32(number), 0), expected);
         }
         let i386 = 0x4000_0003;
-        assert_eq!(answer(&absent, i386, 20, 0), libc::SECCOMP_RET_KILL_PROCESS);
-        assert_eq!(answer(&refused, i386, 20, 0), libc::SECCOMP_RET_KILL_PROCESS);
+        assert_eq!(answer(&filter, i386, 20, 0), libc::SECCOMP_RET_KILL_PROCESS);
     }
 }

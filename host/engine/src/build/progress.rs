@@ -1,10 +1,10 @@
 //! What an event of a worker changes in a build.
 
 use stampmill_model::{
-    Build, BuildEvent, BuildState, LogName, Outcome, Property, PropertySource, Step, StepState, Wall,
+    Build, BuildEvent, BuildState, LogName, Network, Outcome, Property, PropertySource, Step, StepState, Wall,
 };
 
-use crate::limits::{LOGS_OF_STEP_MOST, PROPERTIES_OF_BUILD_MOST};
+use crate::limits::{ATTEMPTS_OF_STEP_MOST, LOGS_OF_STEP_MOST, PROPERTIES_OF_BUILD_MOST};
 
 /// Something that a well-behaved worker does not tell; the build stays as it is.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -15,6 +15,8 @@ pub(super) enum Oddity {
     StepEnded(u32),
     #[error("step {0} has opened more than {LOGS_OF_STEP_MOST} logs")]
     TooManyLogs(u32),
+    #[error("step {0} lists more than {ATTEMPTS_OF_STEP_MOST} network attempts")]
+    TooManyAttempts(u32),
     #[error("more than {PROPERTIES_OF_BUILD_MOST} properties were set")]
     TooManyProperties,
 }
@@ -40,6 +42,7 @@ pub(super) fn apply(build: &mut Build, event: BuildEvent) -> Result<(), Oddity> 
             build.properties.insert(name, Property { value, source });
             Ok(())
         }
+        BuildEvent::NetworkTried { step, network } => note_network(step_of(build, step)?, network),
         BuildEvent::StepFinished { step, outcome, summary, at } => {
             let step = step_of(build, step)?;
             end_step(step, outcome, at)?;
@@ -101,4 +104,17 @@ fn open_log(step: &mut Step, log: LogName) -> Result<(), Oddity> {
     }
     step.logs.push(log);
     Ok(())
+}
+
+fn note_network(step: &mut Step, network: Network) -> Result<(), Oddity> {
+    if network.attempts.len() > ATTEMPTS_OF_STEP_MOST {
+        return Err(Oddity::TooManyAttempts(step.number));
+    }
+    match step.state {
+        StepState::Waiting | StepState::Running { .. } => {
+            step.network = network;
+            Ok(())
+        }
+        StepState::Finished { .. } => Err(Oddity::StepEnded(step.number)),
+    }
 }

@@ -26,13 +26,16 @@ impl Engine {
         let position = batch.changes.partition_point(|other| *other < id);
         batch.changes.insert(position, id);
         let full = batch.changes.len() >= BATCH_CHANGES_MOST;
-        let will_fire = important || batch.fires_at.is_some();
+        let waited_for = batch.fires_at.is_some();
+        let will_fire = important || waited_for;
         match stable_for(&scheduler.kind) {
             Some(length) if will_fire && !full => {
                 let at = self.now.steady + length;
                 batch.fires_at = Some(at);
                 self.timers.set(Timer::Batch(scheduler.name.clone(), branch), at);
             }
+            // Built is the important change itself: what came after it may stand behind one that is not judged yet, which is built on its own.
+            None if important && !waited_for => self.fire_up_to(&scheduler.name, branch.as_deref(), id),
             Some(_) | None if will_fire => self.fire_batch(&scheduler.name, branch.as_deref()),
             Some(_) | None => self.bound_waiting(&scheduler.name, branch.as_deref()),
         }
@@ -54,6 +57,17 @@ impl Engine {
         }
         for id in left {
             self.release_change(id);
+        }
+    }
+
+    /// The batch becomes a buildset but for what came after this change, which waits on.
+    fn fire_up_to(&mut self, name: &SchedulerName, branch: Option<&str>, last: ChangeId) {
+        let Some(state) = self.schedulers.get_mut(name) else { return };
+        let Some(batch) = state.batches.iter_mut().find(|batch| batch.branch.as_deref() == branch) else { return };
+        let later = batch.changes.split_off(batch.changes.partition_point(|id| *id <= last));
+        self.fire_batch(name, branch);
+        if let (false, Some(state)) = (later.is_empty(), self.schedulers.get_mut(name)) {
+            state.batches.push(Batch { branch: branch.map(str::to_owned), changes: later, fires_at: None });
         }
     }
 

@@ -4,8 +4,8 @@ use stampmill_engine::config::{Builder, Worker};
 use stampmill_engine::input::Force;
 use stampmill_engine::{Config, Effect, Input, Output, Write};
 use stampmill_model::{
-    Build, BuildEvent, BuildId, BuildOrder, BuildState, BuildsetId, Outcome, Properties, Property, PropertySource,
-    RequestId, RequestState, SeenChange, Step, StepState, Tier, WorkerInfo,
+    Build, BuildEvent, BuildId, BuildOrder, BuildState, BuildsetId, Network, Outcome, Properties, Property,
+    PropertySource, RequestId, RequestState, SeenChange, Step, StepState, Tier, WorkerInfo,
 };
 
 use crate::setup::{
@@ -34,6 +34,7 @@ fn a_request_is_given_to_a_worker_that_connects() {
         name: name.to_owned(),
         summary: String::new(),
         logs: Vec::new(),
+        network: Network::default(),
         state: StepState::Waiting,
     };
     let of_build = |value: serde_json::Value| Property { value, source: PropertySource::Build };

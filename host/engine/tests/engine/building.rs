@@ -1,5 +1,8 @@
 use stampmill_engine::{Answer, Config, Effect, Input, Output, ReplyTo, Write};
-use stampmill_model::{BuildEvent, BuildId, BuildState, Outcome, Property, PropertySource, RequestId, StepState, Wall};
+use stampmill_model::{
+    BuildEvent, BuildId, BuildState, Network, NetworkAttempt, NetworkEnd, NetworkProtocol, Outcome, Property,
+    PropertySource, RequestId, StepState, Wall,
+};
 
 use crate::setup::{builder, force, on_force, small, worker};
 use crate::world::{World, answer, effects, orders, refusal, started, warnings};
@@ -174,6 +177,31 @@ fn an_event_from_another_worker_is_dropped() {
     assert_eq!(world.build(1).steps[0].summary, "true");
 }
 
+fn tried(target: &str, count: u64) -> NetworkAttempt {
+    NetworkAttempt {
+        protocol: NetworkProtocol::Connect,
+        target: target.to_owned(),
+        address: None,
+        end: NetworkEnd::Refused,
+        why: "not granted".to_owned(),
+        count,
+    }
+}
+
+#[test]
+fn what_a_step_tried_to_reach_is_kept_as_it_was_told_last() {
+    let mut world = running();
+    world.event(1, BuildEvent::StepStarted { step: 0, at: Wall(10) });
+    let first = Network { attempts: vec![tried("a:1", 1)], unlisted: 0 };
+    world.event(1, BuildEvent::NetworkTried { step: 0, network: first });
+    let last = Network { attempts: vec![tried("a:1", 1_000_000), tried("b:2", 1)], unlisted: 5 };
+    world.event(1, BuildEvent::NetworkTried { step: 0, network: last.clone() });
+    assert_eq!(world.build(1).steps[0].network, last);
+    assert_eq!(world.build(1).steps[1].network, Network::default());
+    world.finish(1, Outcome::Failure);
+    assert_eq!(world.store.builds[&BuildId(1)].steps[0].network, last, "it stays with the build that has ended");
+}
+
 #[test]
 fn what_a_worker_must_not_tell_hurts_nobody() {
     let mut world = running();
@@ -183,6 +211,12 @@ fn what_a_worker_must_not_tell_hurts_nobody() {
     assert_eq!(odd(end()), "");
     assert_eq!(odd(end()), "worker `w1`, build 1: step 0 has ended already");
     assert_eq!(odd(BuildEvent::StepStarted { step: 0, at: Wall(2) }), "worker `w1`, build 1: step 0 has ended already");
+    let late = Network { attempts: vec![tried("a:1", 1)], unlisted: 0 };
+    let late = odd(BuildEvent::NetworkTried { step: 0, network: late });
+    assert_eq!(late, "worker `w1`, build 1: step 0 has ended already");
+    let many = Network { attempts: (0..65).map(|number| tried(&format!("a:{number}"), 1)).collect(), unlisted: 0 };
+    let many = odd(BuildEvent::NetworkTried { step: 1, network: many });
+    assert_eq!(many, "worker `w1`, build 1: step 1 lists more than 64 network attempts");
     for log in 0..256 {
         assert_eq!(odd(BuildEvent::LogOpened { step: 1, log: log.to_string() }), "");
     }

@@ -218,6 +218,21 @@ fn without_a_timer_an_important_change_takes_along_the_unimportant_ones_that_wai
 }
 
 #[test]
+fn without_a_timer_each_important_change_is_built_at_its_own_revision_in_whatever_order_they_are_judged() {
+    let mut world = with(vec![filtered(on_main("quick", &["linux"]), 1)]);
+    world.push(vec![seen("ann", "r1"), seen("bob", "r2"), seen("cid", "r3"), seen("dan", "r4")]);
+    judge(&mut world, 3, &[(Verdict::Unimportant, "only docs")]);
+    judge(&mut world, 1, &[(Verdict::Important, "")]);
+    judge(&mut world, 2, &[(Verdict::Important, "")]);
+    assert_eq!(revisions(&world), ["r1", "r2"], "r3 has the code of both");
+    world.restart();
+    judge(&mut world, 4, &[(Verdict::Important, "")]);
+    assert_eq!(revisions(&world), ["r1", "r2", "r4"]);
+    let changes: Vec<_> = (1..=3).map(|set| world.buildset(set).stamps[0].changes.clone()).collect();
+    assert_eq!(changes, [vec![ChangeId(1)], vec![ChangeId(2)], vec![ChangeId(3), ChangeId(4)]]);
+}
+
+#[test]
 fn a5_11_a_change_makes_one_buildset_with_a_request_for_each_builder() {
     let mut world = with(vec![on_main("quick", &["linux", "mac", "bsd"])]);
     world.push(vec![seen("ann", "r1")]);

@@ -35,10 +35,14 @@ pub(crate) async fn run(args: LogArgs) -> anyhow::Result<ExitCode> {
         let number = step.number.to_string();
         let id = found.id.to_string();
         let mut answer = connection.open(&["builds", &id, "steps", &number, "logs", log], &query).await?;
+        let lost = answer.headers().get("x-log-lost").and_then(|value| value.to_str().ok()).map(str::to_owned);
         while let Some(chunk) =
             answer.chunk().await.map_err(|error| Failure::Unavailable(format!("the log broke off: {error}")))?
         {
             write(&chunk)?;
+        }
+        if let Some(lost) = lost {
+            eprintln!("{lost}");
         }
     }
     Ok(ExitCode::SUCCESS)

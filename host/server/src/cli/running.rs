@@ -138,7 +138,8 @@ impl Screen {
                 | BuildEvent::StepStarted { .. }
                 | BuildEvent::StepSummary { .. }
                 | BuildEvent::LogOpened { .. }
-                | BuildEvent::PropertySet { .. },
+                | BuildEvent::PropertySet { .. }
+                | BuildEvent::NetworkTried { .. },
             ) => {}
         }
     }

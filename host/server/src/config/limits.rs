@@ -31,6 +31,8 @@ pub(crate) const BODY_BYTES_MAX: u64 = 256 << 20;
 /// How long the worker process of a host that was killed goes on alone: a person who starts the host again does so within the hour.
 pub(crate) const LOCAL_WORKER_ALONE: Milliseconds = Milliseconds::from_seconds(3600);
 
+/// The most bytes of anything that a step may be given: what TOML can write, and more than any machine has.
+pub(crate) const STEP_BYTES_MAX: u64 = 1 << 62;
 /// The most memory that any plugin may be configured to have: all that the runtime can give to one.
 pub(crate) const PLUGIN_MEMORY_MAX: u64 = stampmill_runtime::limits::MEMORY_BYTES_MAX;
 /// The most memory that a use of a plugin may be given when `[limits]` says nothing: sixteen times the default, so that a slip of the pen

@@ -128,6 +128,11 @@ pub(crate) enum Verdict {
 }
 
 impl Lock {
+    /// No pins at all.
+    pub(super) fn empty(config: &Path) -> Self {
+        Self { path: config.with_file_name(LOCK_FILE), pins: BTreeMap::new() }
+    }
+
     /// Reads the file beside a configuration; a missing one has no pins.
     pub(crate) fn beside(config: &Path) -> Result<Self, LockError> {
         let path = config.with_file_name(LOCK_FILE);
@@ -135,7 +140,7 @@ impl Lock {
         let read = |source| LockError::Read { path: shown.clone(), source };
         match std::fs::metadata(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(Self { path, pins: BTreeMap::new() });
+                return Ok(Self::empty(config));
             }
             Err(error) => return Err(read(error)),
             Ok(meta) if meta.len() > limits::LOCK_BYTES_MAX => {

@@ -11,9 +11,9 @@ use stampmill_model::{Milliseconds, Tier};
 use toml::de::DeTable;
 
 use super::finding::{Problem, Sink, Span};
-use super::limits;
 use super::reader::{At, NamedTexts, Table};
 use super::value::ConfigValue;
+use super::{StepLimits, limits};
 
 /// The whole file.
 #[derive(Debug)]
@@ -187,6 +187,7 @@ pub(super) struct Limits {
     pub(super) plugin_time: Option<Milliseconds>,
     pub(super) plugin_compute: Option<Milliseconds>,
     pub(super) plugin_host_call: Option<Milliseconds>,
+    pub(super) steps: StepLimits,
 }
 
 #[derive(Debug)]

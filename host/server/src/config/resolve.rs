@@ -87,6 +87,7 @@ pub(super) fn resolve(file: File, bundled: &[Bundled], folder: &Path, lock: &Loc
         limits: HostLimits {
             body_bytes: file.limits.body_bytes.unwrap_or(limits::BODY_BYTES),
             local_worker_alone: file.limits.local_worker_alone.unwrap_or(limits::LOCAL_WORKER_ALONE),
+            steps: file.limits.steps,
         },
     }
 }

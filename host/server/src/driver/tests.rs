@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 use redb::StorageBackend;
 use redb::backends::FileBackend;
 use stampmill_model::SeenChange;
+use stampmill_store::RealDisk;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
@@ -142,7 +143,7 @@ impl Ready {
             let disk = Arc::clone(&of_store);
             redb::Builder::new().create_with_backend(Backend { file: FileBackend::new(file)?, disk })
         };
-        let store = Store::open_with(&directory.path().join("data"), opener).unwrap();
+        let store = Store::open_on(&directory.path().join("data"), opener, Arc::new(RealDisk)).unwrap();
         let (handle, inbox) = channel();
         let seen = Arc::new(Mutex::new(Seen::default()));
         let driver = Driver::start(inbox, store.clone(), config, Watch(Arc::clone(&seen))).await.unwrap();
@@ -252,10 +253,19 @@ async fn a_commit_that_fails_is_told_to_whoever_waits_and_the_driver_goes_on() {
     ready.disk.set(|disk| disk.broken = true);
     let lost = ready.ask(3).await;
     ready.run();
-    assert!(answers(lost).await.iter().all(|answer| *answer == Err(Unavailable)));
+    assert!(answers(lost).await.iter().all(|answer| *answer == Err(Unavailable::Storing("its disk fails"))));
     assert!(lock(&ready.seen).commits.is_empty(), "nobody was told of what is not stored");
     ready.disk.set(|disk| disk.broken = false);
-    let answer = tokio::time::timeout(PATIENCE, ready.handle.ask(change)).await.unwrap();
+    let asking = async {
+        loop {
+            // Refused until the driver has tried its disk again.
+            match ready.handle.ask(change).await {
+                Err(Unavailable::Storing(_)) => tokio::time::sleep(Duration::from_millis(20)).await,
+                answer => return answer,
+            }
+        }
+    };
+    let answer = tokio::time::timeout(PATIENCE, asking).await.unwrap();
     assert!(taken(&answer), "{answer:?}");
     assert!(lock(&ready.seen).failures >= 1);
     let Ok(Answer::ChangesTaken(ids)) = answer else { panic!("it was taken") };

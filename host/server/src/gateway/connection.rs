@@ -13,7 +13,7 @@ use stampmill_engine::Input;
 use stampmill_model::{BuildId, BuildState, WorkerName};
 use stampmill_protocol::{Event as Told, HostMessage, LogFrame, PROTOCOL, RefusalCause, WorkerMessage};
 use stampmill_service::Event;
-use stampmill_store::logs::Frame;
+use stampmill_store::logs::{Frame, LogFiles};
 use tokio::sync::mpsc;
 
 use super::connections::{Acknowledgements, Generation};
@@ -60,7 +60,7 @@ pub(super) async fn run(
         worker: worker.clone(),
         // The table has the only lasting sender: when it drops that, the connection ends.
         outgoing: outgoing.downgrade(),
-        own: BTreeMap::new(),
+        known: BTreeMap::new(),
         leaves: false,
     };
     let acknowledgements = Arc::<Acknowledgements>::default();
@@ -189,10 +189,26 @@ struct Reader {
     shared: Arc<Shared>,
     worker: WorkerName,
     outgoing: mpsc::WeakSender<HostMessage>,
-    /// Builds that this connection has sent logs of, and whether they are this worker's and open.
-    own: BTreeMap<BuildId, bool>,
+    /// Builds that this connection has told of.
+    known: BTreeMap<BuildId, Known>,
     /// Whether it has said goodbye: what follows is what it still has to hand in.
     leaves: bool,
+}
+
+/// What is known of a build that a connection tells of.
+#[derive(Clone, Copy)]
+struct Known {
+    /// Whether it is this worker's and open: only then may it add to its logs.
+    own: bool,
+    /// Whether it may have logs that no end was written to.
+    logs: bool,
+}
+
+/// What is to be done to the logs of one build, in order.
+enum Part {
+    Frames(Vec<Frame>),
+    /// The logs of a step, or of the build, have ended.
+    End(Option<u32>),
 }
 
 impl Reader {
@@ -215,12 +231,12 @@ impl Reader {
         }
     }
 
-    /// Takes messages in order. Log frames of the whole batch are synced once, before anything goes to the engine.
-    async fn take(&mut self, batch: Vec<WorkerMessage>) -> anyhow::Result<()> {
-        let logged = self.store_logs(&batch).await?;
+    /// Takes messages in order. The logs of the whole batch are synced once, before anything goes to the engine.
+    async fn take(&mut self, mut batch: Vec<WorkerMessage>) -> anyhow::Result<()> {
+        let logged = self.store_logs(&mut batch).await?;
         for message in batch {
             match message {
-                WorkerMessage::Told { build, sequence, event } => self.tell(BuildId(build), sequence, event).await?,
+                WorkerMessage::Told { build, sequence, event } => self.tell(BuildId(build), sequence, event).await,
                 WorkerMessage::Logs { .. } | WorkerMessage::Pong { .. } => {}
                 WorkerMessage::GetComponent { digest } => self.component(digest).await,
                 WorkerMessage::Goodbye { reason } => {
@@ -237,81 +253,74 @@ impl Reader {
         Ok(())
     }
 
-    async fn tell(&mut self, build: BuildId, sequence: u64, event: Told) -> anyhow::Result<()> {
+    async fn tell(&mut self, build: BuildId, sequence: u64, event: Told) {
         let previous = self.shared.connections.told(&self.worker, build, sequence);
-        let step = match &event {
-            Told::StepFinished { step, .. } => Some(Some(*step)),
-            Told::Finished { .. } => Some(None),
-            _ => None,
-        };
-        if let Some(step) = step
-            && self.is_own(build).await?
-        {
-            let logs = self.shared.logs.clone();
-            let close = move || logs.finish(build, step).and_then(|()| logs.sync(&[build]));
-            tokio::task::spawn_blocking(close).await.context("closing the log was interrupted")??;
-        }
         if matches!(event, Told::Finished { .. } | Told::Declined { .. }) {
-            self.own.remove(&build);
+            self.known.remove(&build);
+            self.shared.connections.ended(&self.worker, build);
         }
         let event = convert::event_from_wire(event);
         let worker = self.worker.clone();
         self.shared.driver.tell(Input::BuildTold { worker, build, sequence, previous, event }).await;
-        Ok(())
     }
 
-    /// Appends and syncs the frames of a batch; answers the highest number of each build whose frames are safe.
-    async fn store_logs(&mut self, batch: &[WorkerMessage]) -> anyhow::Result<BTreeMap<BuildId, u64>> {
-        let mut frames: BTreeMap<BuildId, Vec<Frame>> = BTreeMap::new();
+    /// Writes and syncs the logs of a batch; answers the highest number of each build whose frames are safe.
+    async fn store_logs(&mut self, batch: &mut [WorkerMessage]) -> anyhow::Result<BTreeMap<BuildId, u64>> {
+        let mut parts: BTreeMap<BuildId, Vec<Part>> = BTreeMap::new();
         let mut logged = BTreeMap::new();
         for message in batch {
-            if let WorkerMessage::Logs { build, sequence, frames: sent } = message {
-                let build = BuildId(*build);
-                logged.insert(build, *sequence);
-                if self.is_own(build).await? {
-                    frames.entry(build).or_default().extend(sent.iter().cloned().map(frame));
+            match message {
+                WorkerMessage::Logs { build, sequence, frames } => {
+                    let build = BuildId(*build);
+                    logged.insert(build, *sequence);
+                    let known = self.known(build).await?;
+                    if known.own {
+                        known.logs = true;
+                        add_frames(parts.entry(build).or_default(), std::mem::take(frames));
+                    }
                 }
+                WorkerMessage::Told { build, event, .. } => {
+                    let step = match event {
+                        Told::StepFinished { step, .. } => Some(*step),
+                        Told::Finished { .. } => None,
+                        _ => continue,
+                    };
+                    let build = BuildId(*build);
+                    let known = self.known(build).await?;
+                    if known.own && known.logs {
+                        parts.entry(build).or_default().push(Part::End(step));
+                    }
+                }
+                _ => {}
             }
         }
-        if frames.is_empty() {
+        if parts.is_empty() {
             return Ok(logged);
         }
         let logs = self.shared.logs.clone();
-        let store = move || -> anyhow::Result<Vec<Event>> {
-            let mut grown = Vec::new();
-            for (build, frames) in &frames {
-                logs.append(*build, frames).with_context(|| format!("a log of build {build} can't be stored"))?;
-                grown.extend(frames.iter().map(|frame| Event::LogGrew {
-                    build: *build,
-                    step: frame.step,
-                    log: frame.log.clone(),
-                    lines: frame.first_line + u64::from(frame.newlines),
-                }));
-            }
-            let builds: Vec<BuildId> = frames.into_keys().collect();
-            logs.sync(&builds)?;
-            Ok(grown)
-        };
-        let grown = tokio::task::spawn_blocking(store).await.context("storing logs was interrupted")??;
-        for event in grown {
+        let grown = tokio::task::spawn_blocking(move || write_logs(&logs, &parts));
+        for event in grown.await.context("storing logs was interrupted")?? {
             self.shared.publish(event);
         }
         Ok(logged)
     }
 
-    /// Whether a build is open and this worker's: only then may it add to its logs.
-    async fn is_own(&mut self, build: BuildId) -> anyhow::Result<bool> {
-        if let Some(own) = self.own.get(&build) {
-            return Ok(*own);
-        }
-        let store = self.shared.store.clone();
-        let found = tokio::task::spawn_blocking(move || store.read()?.build(build))
-            .await
-            .context("reading the build was interrupted")??;
-        let own = found
-            .is_some_and(|found| found.worker == self.worker && !matches!(found.state, BuildState::Finished { .. }));
-        self.own.insert(build, own);
-        Ok(own)
+    /// What is known of a build: of one that was given on this connection, without looking into the store.
+    async fn known(&mut self, build: BuildId) -> anyhow::Result<&mut Known> {
+        let known = match self.known.get(&build) {
+            Some(known) => *known,
+            None if self.shared.connections.gave(&self.worker, build) => Known { own: true, logs: false },
+            None => {
+                let store = self.shared.store.clone();
+                let found = tokio::task::spawn_blocking(move || store.read()?.build(build))
+                    .await
+                    .context("reading the build was interrupted")??;
+                let open = |state: &BuildState| !matches!(state, BuildState::Finished { .. });
+                let own = found.is_some_and(|found| found.worker == self.worker && open(&found.state));
+                Known { own, logs: true }
+            }
+        };
+        Ok(self.known.entry(build).or_insert(known))
     }
 
     async fn component(&self, digest: String) {
@@ -330,6 +339,43 @@ impl Reader {
             let _ = outgoing.send(message).await;
         }
     }
+}
+
+/// Adds frames to what is to be done: those of several messages are written at once.
+fn add_frames(parts: &mut Vec<Part>, sent: Vec<LogFrame>) {
+    let frames = sent.into_iter().map(frame);
+    match parts.last_mut() {
+        Some(Part::Frames(before)) => before.extend(frames),
+        _ => parts.push(Part::Frames(frames.collect())),
+    }
+}
+
+/// Writes the logs of a batch and syncs them; answers what watchers are to be told.
+fn write_logs(logs: &LogFiles, parts: &BTreeMap<BuildId, Vec<Part>>) -> anyhow::Result<Vec<Event>> {
+    let mut grown = Vec::new();
+    for (build, parts) in parts {
+        for part in parts {
+            match part {
+                Part::Frames(frames) => {
+                    let taken = logs.take(*build, frames);
+                    let taken = taken.with_context(|| format!("a log of build {build} can't be stored"))?;
+                    if taken.lost > 0 {
+                        tracing::warn!(%build, frames = taken.lost, "pieces of a log that can't go on were dropped");
+                    }
+                    grown.extend(frames.iter().map(|frame| Event::LogGrew {
+                        build: *build,
+                        step: frame.step,
+                        log: frame.log.clone(),
+                        lines: frame.first_line + u64::from(frame.newlines),
+                    }));
+                }
+                Part::End(step) => logs.finish(*build, *step)?,
+            }
+        }
+    }
+    let builds: Vec<BuildId> = parts.keys().copied().collect();
+    logs.sync(&builds)?;
+    Ok(grown)
 }
 
 fn frame(frame: LogFrame) -> Frame {

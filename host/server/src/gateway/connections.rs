@@ -1,6 +1,6 @@
 //! The table of connected workers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -43,6 +43,8 @@ struct Connection {
     outgoing: mpsc::Sender<HostMessage>,
     acknowledgements: Arc<Acknowledgements>,
     builds: BTreeMap<BuildId, Received>,
+    /// Builds that were given on this connection and have not ended on it.
+    given: BTreeSet<BuildId>,
 }
 
 /// How far the messages of one build are, on this connection.
@@ -79,7 +81,8 @@ impl Connections {
         acknowledgements: Arc<Acknowledgements>,
     ) -> Generation {
         let generation = Generation(self.next.fetch_add(1, Ordering::Relaxed));
-        let connection = Connection { generation, outgoing, acknowledgements, builds: BTreeMap::new() };
+        let connection =
+            Connection { generation, outgoing, acknowledgements, builds: BTreeMap::new(), given: BTreeSet::new() };
         self.lock().insert(worker.clone(), connection);
         generation
     }
@@ -98,13 +101,26 @@ impl Connections {
     /// read what it is sent is cut off and comes back.
     pub(crate) fn send(&self, worker: &WorkerName, message: HostMessage) {
         let mut by_name = self.lock();
-        let Some(connection) = by_name.get(worker) else { return };
+        let Some(connection) = by_name.get_mut(worker) else { return };
+        if let HostMessage::Dispatch { order, .. } = &message {
+            connection.given.insert(BuildId(order.build.id));
+        }
         if connection.outgoing.try_send(message).is_err() {
             tracing::warn!(%worker, "its connection does not take messages and is closed");
             // The connection's own task still tells the engine that it has ended, because its channel is closed.
-            if let Some(connection) = by_name.get_mut(worker) {
-                connection.outgoing = mpsc::channel(1).0;
-            }
+            connection.outgoing = mpsc::channel(1).0;
+        }
+    }
+
+    /// Whether a build was given on this worker's connection and has not ended on it.
+    pub(super) fn gave(&self, worker: &WorkerName, build: BuildId) -> bool {
+        self.lock().get(worker).is_some_and(|connection| connection.given.contains(&build))
+    }
+
+    /// The worker has told of the end of a build, or that it does not take it.
+    pub(super) fn ended(&self, worker: &WorkerName, build: BuildId) {
+        if let Some(connection) = self.lock().get_mut(worker) {
+            connection.given.remove(&build);
         }
     }
 

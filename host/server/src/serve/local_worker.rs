@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use stampmill_agent::{Agent, WorkerConfig};
-use stampmill_model::{Milliseconds, WorkerName};
+use stampmill_model::WorkerName;
 use stampmill_sandbox::Helper;
 use stampmill_service::ServiceError;
 use stampmill_service::secret::Secret;
@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{RunningServer, local_worker_state, signals};
+use crate::config::HostLimits;
 use crate::limits::{FOUND_WORKER_LOOK, WORKER_GRACE, WORKER_RESTARTS, WORKER_STEADY};
 use crate::shared::Shared;
 
@@ -115,8 +116,8 @@ impl Seat {
                 Some(token) => token,
                 None => new_token(&seat).context("the worker's token can't be made")?.reveal().to_owned(),
             };
-            let alone = seat.shared.composition().loaded.limits.local_worker_alone;
-            write_config(&seat, &token, alone)
+            let limits = seat.shared.composition().loaded.limits;
+            write_config(&seat, &token, &limits)
                 .with_context(|| format!("the worker's directory `{}` can't be made", seat.state.display()))
         };
         tokio::task::spawn_blocking(write).await?
@@ -158,7 +159,7 @@ impl Seat {
     }
 }
 
-fn write_config(seat: &Seat, token: &str, alone: Milliseconds) -> std::io::Result<()> {
+fn write_config(seat: &Seat, token: &str, limits: &HostLimits) -> std::io::Result<()> {
     let state = &seat.state;
     std::fs::create_dir_all(state)?;
     std::fs::set_permissions(state, std::fs::Permissions::from_mode(0o711))?;
@@ -181,9 +182,13 @@ fn write_config(seat: &Seat, token: &str, alone: Milliseconds) -> std::io::Resul
     text.insert("host-file".to_owned(), host_file.display().to_string().into());
     text.insert("token-file".to_owned(), token_file.display().to_string().into());
     text.insert("state-dir".to_owned(), state.display().to_string().into());
-    let seconds = i64::try_from(alone.0.div_ceil(1000)).unwrap_or(i64::MAX);
+    let seconds = i64::try_from(limits.local_worker_alone.0.div_ceil(1000)).unwrap_or(i64::MAX);
     text.insert("end-without-host-seconds".to_owned(), seconds.into());
     text.insert("allow".to_owned(), allow.into());
+    let steps = limits.steps.0.into_iter().flatten();
+    // No configured number is larger than TOML's.
+    let steps = steps.map(|(key, value)| (key.to_owned(), i64::try_from(value).unwrap_or(i64::MAX).into()));
+    text.insert("limits".to_owned(), toml::Table::from_iter(steps).into());
     write_private(&seat.config(), &text.to_string())
 }
 

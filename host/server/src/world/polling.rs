@@ -8,6 +8,7 @@ use stampmill_agent::command::{CommandSettings, OutputLog, OutputLogs, Sandboxed
 use stampmill_engine::Input;
 use stampmill_engine::input::{Polled, Trouble};
 use stampmill_model::ChangeSourceName;
+use stampmill_runtime::egress::{Attempt, AttemptEnd, NetworkRecord};
 use stampmill_runtime::{Fault, Surroundings};
 use stampmill_sandbox::{Floor, Helper, Identity, Limits};
 use tokio_util::task::TaskTracker;
@@ -87,11 +88,14 @@ fn surroundings(
         shared_workspace: true,
     };
     let logs = Arc::new(HostLog { source: source.clone() });
-    let processes = SandboxedProcesses::new(settings, logs, secrets.clone(), shared.stop.clone(), programs);
+    let network = Arc::new(HostNetwork { source: source.clone() });
+    let processes = SandboxedProcesses::new(settings, logs, secrets.clone(), shared.stop.clone(), programs)
+        .recorded_by(Arc::clone(&network) as _);
     Ok(Surroundings {
         processes: Some(Arc::new(processes)),
         secrets: Some(secrets),
         workspace: Some(Arc::new(workspace)),
+        network: Some(network),
         ..Surroundings::default()
     })
 }
@@ -99,6 +103,23 @@ fn surroundings(
 /// Whose rights the programs of change sources have: never root's.
 fn identity() -> Identity {
     if nix::unistd::geteuid().is_root() { Identity::Ids { uid: POLLER_ID, gid: POLLER_ID } } else { Identity::Own }
+}
+
+/// What a change source and its programs try to reach has no build to be listed with: what is refused is in the host's log.
+struct HostNetwork {
+    source: ChangeSourceName,
+}
+
+impl NetworkRecord for HostNetwork {
+    fn tried(&self, attempt: Attempt) {
+        match attempt.end {
+            AttemptEnd::Refused => tracing::warn!(change_source = %self.source, "network: {}", attempt.why),
+            AttemptEnd::Failed => tracing::debug!(change_source = %self.source, "network: {}", attempt.why),
+            AttemptEnd::Connected => {
+                tracing::debug!(change_source = %self.source, target = attempt.target, "network: connected");
+            }
+        }
+    }
 }
 
 /// What programs of a change source print goes to the host's own log.

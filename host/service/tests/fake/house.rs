@@ -157,6 +157,7 @@ impl Host for FakeHost {
             changes_taken: 1,
             commits: 5,
             inputs: 9,
+            trouble: None,
         }
     }
 
@@ -307,6 +308,17 @@ fn step(number: u32, name: &str, logs: &[&str], state: StepState) -> Step {
         name: name.into(),
         summary: HOSTILE.into(),
         logs: logs.iter().map(|log| (*log).to_owned()).collect(),
+        network: Network {
+            attempts: vec![NetworkAttempt {
+                protocol: NetworkProtocol::Socks5,
+                target: HOSTILE.into(),
+                address: Some(std::net::IpAddr::from([10, 0, 0, 5])),
+                end: NetworkEnd::Refused,
+                why: HOSTILE.into(),
+                count: 1_000_000,
+            }],
+            unlisted: 3,
+        },
         state,
     }
 }

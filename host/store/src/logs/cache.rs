@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use stampmill_model::BuildId;
 
-use super::LogError;
 use super::index::Index;
+use super::{Disk, LogError};
 use crate::limits::OPEN_LOG_FILES;
 
 /// Open log files by build.
@@ -81,14 +81,16 @@ impl OpenLog {
     }
 
     /// Makes durable what was appended. Readers and appends don't wait for it.
-    pub(super) fn sync(&self, path: &Path) -> Result<(), LogError> {
+    pub(super) fn sync(&self, disk: &dyn Disk, path: &Path) -> Result<(), LogError> {
         let (file, len) = match &*self.lock() {
             State::Writing(open) if open.synced < open.len => (Arc::clone(&open.file), open.len),
-            _ => return Ok(()),
+            // What the caller has appended may be among what was cut away when another's write or sync failed.
+            State::Failed => return Err(cut_away(path)),
+            State::Closed | State::Reading(_) | State::Writing(_) => return Ok(()),
         };
-        let result = file.sync_data();
+        let result = disk.sync(&file);
         let mut state = self.lock();
-        let State::Writing(open) = &mut *state else { return Ok(()) };
+        let State::Writing(open) = &mut *state else { return Err(cut_away(path)) };
         match result {
             Ok(()) => {
                 open.synced = open.synced.max(len);
@@ -97,12 +99,16 @@ impl OpenLog {
             Err(error) => {
                 // What the kernel still shows may never reach the disk, so it must not count as there: the sender has it yet.
                 // If this fails too, the next append finds out by checking the whole file.
-                let _ = open.file.set_len(open.synced);
-                *state = State::Closed;
+                let _ = disk.set_len(&open.file, open.synced);
+                *state = State::Failed;
                 Err(LogError::io("sync", path)(error))
             }
         }
     }
+}
+
+fn cut_away(path: &Path) -> LogError {
+    LogError::io("sync", path)(std::io::Error::other("an earlier write or sync of it has failed"))
 }
 
 /// How a file is open.
@@ -111,6 +117,8 @@ pub(super) enum State {
     /// Not, or it was never written.
     #[default]
     Closed,
+    /// Not: a write or a sync has failed, and what was not durable was cut away.
+    Failed,
     /// For reading; bodies are not checked as yet.
     Reading(Open),
     /// For both; every frame was checked.
@@ -130,7 +138,7 @@ pub(super) struct Open {
 impl State {
     fn is_dirty(&self) -> bool {
         match self {
-            Self::Closed | Self::Reading(_) => false,
+            Self::Closed | Self::Failed | Self::Reading(_) => false,
             Self::Writing(open) => open.synced < open.len,
         }
     }

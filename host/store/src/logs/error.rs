@@ -70,7 +70,7 @@ pub enum LogError {
         problem: String,
     },
     /// A file can't be used.
-    #[error("can't {action} {}: {source}", path.display())]
+    #[error("can't {action} {}: {source}{}", path.display(), crate::error::mend(source))]
     Io {
         /// A verb.
         action: &'static str,
@@ -82,6 +82,20 @@ pub enum LogError {
 }
 
 impl LogError {
+    /// What is wrong with the disk, in the few words that may be told to anybody; `None` when it is not the disk, or damage that does not
+    /// pass.
+    #[must_use]
+    pub fn disk_trouble(&self) -> Option<&'static str> {
+        match self {
+            Self::Io { source, .. } => Some(crate::error::words(source.kind())),
+            Self::Gap { .. }
+            | Self::Refused { .. }
+            | Self::Closed { .. }
+            | Self::Full { .. }
+            | Self::Corrupt { .. } => None,
+        }
+    }
+
     pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source }

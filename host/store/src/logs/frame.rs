@@ -33,6 +33,7 @@ pub(super) const HEADER_BYTES_MAX: usize = FIXED_BYTES + LOG_NAME_BYTES_MAX;
 const MAGIC: [u8; 4] = *b"smlf";
 const VERSION: u8 = 1;
 const FLAG_END: u8 = 1;
+const FLAG_LOST: u8 = 2;
 /// Where the header's own checksum is.
 const CRC_AT: usize = FIXED_BYTES - 4;
 
@@ -47,8 +48,18 @@ pub(super) struct Header {
     pub(super) raw_len: u32,
     pub(super) body_len: u32,
     pub(super) body_crc: u32,
+    pub(super) kind: Kind,
+}
+
+/// What a frame is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    /// A piece of a log.
+    Piece,
     /// The log has ended: such a frame has no body.
-    pub(super) end: bool,
+    End,
+    /// The log can't go on, and has lost its end: such a frame has no body.
+    Lost,
 }
 
 impl Frame {
@@ -76,7 +87,7 @@ impl Frame {
             raw_len: self.raw_len,
             body_len,
             body_crc: crc32fast::hash(&self.body),
-            end: false,
+            kind: Kind::Piece,
         })
     }
 }
@@ -88,7 +99,11 @@ impl Header {
         let name = self.log.as_bytes();
         out.extend_from_slice(&MAGIC);
         out.push(VERSION);
-        out.push(if self.end { FLAG_END } else { 0 });
+        out.push(match self.kind {
+            Kind::Piece => 0,
+            Kind::End => FLAG_END,
+            Kind::Lost => FLAG_LOST,
+        });
         out.push(u8::try_from(name.len()).expect("names were checked to be at most 128 bytes"));
         out.push(0);
         for number in [self.step, self.raw_len, self.body_len, self.newlines] {
@@ -128,10 +143,26 @@ impl Header {
             first_line: long_number(fixed, 32),
             body_crc: number(fixed, 40),
             log: String::from_utf8(name.to_vec()).ok()?,
-            end: fixed[5] & FLAG_END != 0,
+            kind: match fixed[5] {
+                0 => Kind::Piece,
+                FLAG_END => Kind::End,
+                FLAG_LOST => Kind::Lost,
+                _ => return None,
+            },
         };
-        let bounded = header.raw_len <= FRAME_RAW_BYTES_MAX && header.body_len <= FRAME_BODY_BYTES_MAX;
-        bounded.then_some((header, FIXED_BYTES + name_len))
+        header.is_sound().then_some((header, FIXED_BYTES + name_len))
+    }
+
+    /// Whether it is within the bounds of what is written: a piece without bytes would be a line that nobody printed.
+    fn is_sound(&self) -> bool {
+        match self.kind {
+            Kind::Piece => {
+                (1..=FRAME_RAW_BYTES_MAX).contains(&self.raw_len)
+                    && (1..=FRAME_BODY_BYTES_MAX).contains(&self.body_len)
+                    && self.newlines <= self.raw_len
+            }
+            Kind::End | Kind::Lost => (self.raw_len, self.body_len, self.newlines) == (0, 0, 0),
+        }
     }
 }
 

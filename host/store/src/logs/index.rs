@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use stampmill_model::LogName;
 
-use super::frame::Header;
+use super::frame::{Header, Kind};
 
 /// Where a frame is, and what is in it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,6 +32,10 @@ impl FrameRef {
 pub(super) struct LogIndex {
     pub(super) frames: Vec<FrameRef>,
     pub(super) ended: bool,
+    /// It can't go on: what came after its last frame is lost.
+    pub(super) lost: bool,
+    /// Whether a frame was added since the file was opened.
+    pub(super) appended: bool,
     /// Whether the last line has no newline, once somebody has looked into the last frame.
     pub(super) ends_mid_line: Option<bool>,
 }
@@ -94,11 +98,14 @@ impl Index {
     pub(super) fn misfit(&self, header: &Header) -> Option<Misfit> {
         let log = self.log(header.step, &header.log);
         let expected = log.map_or(0, LogIndex::next_ordinal);
-        if header.ordinal < expected && !header.end {
+        if header.ordinal < expected && header.kind == Kind::Piece {
             return Some(Misfit::Doubled);
         }
         if log.is_some_and(|log| log.ended) {
             return Some(Misfit::Ended);
+        }
+        if log.is_some_and(|log| log.lost) {
+            return Some(Misfit::Lost);
         }
         if header.ordinal != expected {
             return Some(Misfit::Gap { expected });
@@ -116,9 +123,16 @@ impl Index {
         }
         let log = logs.get_mut(&header.log).expect("it was just inserted");
         self.frame_count += 1;
-        if header.end {
-            log.ended = true;
-            return;
+        match header.kind {
+            Kind::Piece => {}
+            Kind::End => {
+                log.ended = true;
+                return;
+            }
+            Kind::Lost => {
+                log.lost = true;
+                return;
+            }
         }
         self.raw_bytes += u64::from(header.raw_len);
         log.ends_mid_line = None;
@@ -151,4 +165,6 @@ pub(super) enum Misfit {
     },
     /// The log has ended.
     Ended,
+    /// The log was given up.
+    Lost,
 }

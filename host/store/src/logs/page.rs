@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::cache::{Open, State};
 use super::index::{FrameRef, LogIndex};
-use super::scan::{Check, read_frame, scan};
+use super::scan::{Check, read_body, read_frame, scan};
 use super::{LogError, LogInfo};
 use crate::limits::{LOG_PAGE_BYTES_MAX, LOG_PAGE_LINES_MAX};
 
@@ -31,6 +31,28 @@ pub struct RawLog {
     frames: std::vec::IntoIter<FrameRef>,
     /// Bytes of the first frame to leave out.
     skip: usize,
+}
+
+/// A log as it is stored: zstd frames, one after the other.
+pub struct CompressedLog {
+    raw: RawLog,
+}
+
+impl RawLog {
+    /// The same, compressed as it is stored; `None` when it begins within a frame.
+    #[must_use]
+    pub fn compressed(self) -> Option<CompressedLog> {
+        (self.skip == 0).then_some(CompressedLog { raw: self })
+    }
+}
+
+impl Iterator for CompressedLog {
+    type Item = Result<Vec<u8>, LogError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let frame = self.raw.frames.next()?;
+        Some(checked(read_body(&self.raw.file, &frame), &self.raw.path, &frame))
+    }
 }
 
 impl Iterator for RawLog {
@@ -100,7 +122,7 @@ impl State {
     }
 
     fn open_for_reading(&mut self, path: &Path) -> Result<Option<&mut Open>, LogError> {
-        if matches!(self, Self::Closed) {
+        if matches!(self, Self::Closed | Self::Failed) {
             let file = match File::open(path) {
                 Ok(file) => file,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -112,7 +134,7 @@ impl State {
         }
         match self {
             Self::Reading(open) | Self::Writing(open) => Ok(Some(open)),
-            Self::Closed => Ok(None),
+            Self::Closed | Self::Failed => Ok(None),
         }
     }
 }
@@ -139,6 +161,7 @@ impl Open {
             lines: index.newlines() + u64::from(ends_mid_line),
             bytes: index.bytes(),
             ended: index.ended,
+            lost: index.lost,
         }))
     }
 }
@@ -254,7 +277,12 @@ impl PageFiller {
 }
 
 fn read(file: &File, path: &Path, frame: &FrameRef) -> Result<Vec<u8>, LogError> {
-    read_frame(file, frame).map_err(LogError::io("read", path))?.map_err(|problem| LogError::Corrupt {
+    checked(read_frame(file, frame), path, frame)
+}
+
+/// What was read of a frame, or the error that names it.
+fn checked(read: io::Result<Result<Vec<u8>, String>>, path: &Path, frame: &FrameRef) -> Result<Vec<u8>, LogError> {
+    read.map_err(LogError::io("read", path))?.map_err(|problem| LogError::Corrupt {
         path: path.to_owned(),
         at: frame.body_at,
         problem,

@@ -51,13 +51,22 @@ fn read_header(file: &File, at: u64, len: u64) -> io::Result<Option<(Header, usi
     Ok(Header::decode(bytes))
 }
 
-/// The bytes of a frame. They are exactly what the header says, or it is an error; never more is decompressed than the header allows.
-pub(super) fn read_frame(file: &File, frame: &FrameRef) -> io::Result<Result<Vec<u8>, String>> {
+/// The body of a frame as it is stored: one zstd frame; checked against its checksum.
+pub(super) fn read_body(file: &File, frame: &FrameRef) -> io::Result<Result<Vec<u8>, String>> {
     let mut body = vec![0; frame.body_len as usize];
     file.read_exact_at(&mut body, frame.body_at)?;
     if crc32fast::hash(&body) != frame.body_crc {
         return Ok(Err("its checksum is wrong".to_owned()));
     }
+    Ok(Ok(body))
+}
+
+/// The bytes of a frame. They are exactly what the header says, or it is an error; never more is decompressed than the header allows.
+pub(super) fn read_frame(file: &File, frame: &FrameRef) -> io::Result<Result<Vec<u8>, String>> {
+    let body = match read_body(file, frame)? {
+        Ok(body) => body,
+        Err(problem) => return Ok(Err(problem)),
+    };
     let raw = match zstd::bulk::decompress(&body, frame.raw_len as usize) {
         Ok(raw) => raw,
         Err(error) => return Ok(Err(format!("it can't be decompressed: {error}"))),

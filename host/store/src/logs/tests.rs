@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::limits::{FRAME_RAW_BYTES_MAX, LOG_PAGE_BYTES_MAX, OPEN_LOG_FILES};
 
-const BUILD: BuildId = BuildId(4321);
+pub(super) const BUILD: BuildId = BuildId(4321);
 
 fn open() -> (TempDir, LogFiles) {
     let directory = tempfile::tempdir().unwrap();
@@ -40,7 +40,7 @@ fn frames_of(step: u32, log: &str, text: &[u8], pieces: impl IntoIterator<Item =
     all
 }
 
-fn frames(text: &str, size: usize) -> Vec<Frame> {
+pub(super) fn frames(text: &str, size: usize) -> Vec<Frame> {
     let ends = (0..text.len()).step_by(size).map(|start| start..(start + size).min(text.len()));
     frames_of(1, "stdio", text.as_bytes(), ends)
 }
@@ -49,7 +49,7 @@ fn raw(logs: &LogFiles, step: u32, log: &str, from: u64) -> Vec<u8> {
     logs.raw(BUILD, step, log, from).unwrap().unwrap().flat_map(Result::unwrap).collect()
 }
 
-fn text_of(logs: &LogFiles) -> String {
+pub(super) fn text_of(logs: &LogFiles) -> String {
     String::from_utf8(raw(logs, 1, "stdio", 0)).unwrap()
 }
 
@@ -158,8 +158,8 @@ fn logs_of_one_build_are_apart_and_listed_by_step_and_name() {
 fn a_frame_that_is_sent_again_is_skipped_and_one_that_is_missing_is_asked_for() {
     let (_directory, logs) = open();
     let all = frames("one\ntwo\nthree\nfour\n", 4);
-    assert_eq!(logs.append(BUILD, &all[..2]).unwrap(), Appended { written: 2, skipped: 0, torn_bytes: 0 });
-    assert_eq!(logs.append(BUILD, &all[..3]).unwrap(), Appended { written: 1, skipped: 2, torn_bytes: 0 });
+    assert_eq!(logs.append(BUILD, &all[..2]).unwrap(), Appended { written: 2, skipped: 0, torn_bytes: 0, lost: 0 });
+    assert_eq!(logs.append(BUILD, &all[..3]).unwrap(), Appended { written: 1, skipped: 2, torn_bytes: 0, lost: 0 });
     let error = logs.append(BUILD, &all[4..]).unwrap_err();
     assert!(matches!(error, LogError::Gap { expected: 3, found: 4, .. }), "{error}");
     assert_eq!(
@@ -328,7 +328,8 @@ fn a_file_torn_at_any_byte_is_read_to_its_last_whole_frame_and_goes_on_from_ther
             assert_eq!(text_of(&logs), expected, "torn at {len}");
         }
         let appended = logs.append(BUILD, &all).unwrap();
-        let expected = Appended { written: all.len() - kept, skipped: kept, torn_bytes: len as u64 - last_end };
+        let expected =
+            Appended { written: all.len() - kept, skipped: kept, torn_bytes: len as u64 - last_end, lost: 0 };
         assert_eq!(appended, expected, "torn at {len}");
         assert_eq!(fs::read(&path).unwrap(), whole, "torn at {len}");
         assert_eq!(text_of(&logs), "first line\nsecond line\nthird line", "torn at {len}");
@@ -367,7 +368,7 @@ fn what_a_crash_left_behind_the_last_frame_is_cut_away_and_counted() {
     fs::write(&path, torn).unwrap();
     let logs = LogFiles::open(directory.path()).unwrap();
     assert_eq!(text_of(&logs), "first line\nsecond line\nthird line");
-    assert_eq!(logs.append(BUILD, &[]).unwrap(), Appended { written: 0, skipped: 0, torn_bytes: 5000 });
+    assert_eq!(logs.append(BUILD, &[]).unwrap(), Appended { written: 0, skipped: 0, torn_bytes: 5000, lost: 0 });
     assert_eq!(fs::metadata(&path).unwrap().len(), ends[2]);
     assert_eq!(logs.append(BUILD, &[fourth()]).unwrap().torn_bytes, 0, "that was told once");
 }
@@ -423,7 +424,7 @@ fn more_builds_than_open_files_can_be_written_and_read() {
     assert_eq!(logs.open_files(), builds.len());
     logs.sync(&builds).unwrap();
     for build in &builds {
-        assert_eq!(logs.append(*build, &all).unwrap(), Appended { written: 1, skipped: 1, torn_bytes: 0 });
+        assert_eq!(logs.append(*build, &all).unwrap(), Appended { written: 1, skipped: 1, torn_bytes: 0, lost: 0 });
         logs.sync(&[*build]).unwrap();
         assert_eq!(logs.tail(*build, 1, "stdio", 1).unwrap().unwrap().bytes, b"two\n");
     }

@@ -1,6 +1,7 @@
 //! Rows by id, and pages of them.
 
 use redb::ReadTransaction;
+use sha2::{Digest as _, Sha256};
 use stampmill_model::{Build, BuildId, Buildset, BuildsetId, Change, ChangeId, Request, RequestId};
 
 use super::Page;
@@ -52,7 +53,11 @@ impl View {
     fn patch(&self, key: &[u8; 32]) -> Result<Vec<u8>, StoreError> {
         let table = self.transaction.open_table(PATCHES)?;
         let body = table.get(key)?.ok_or_else(|| StoreError::Missing { what: "the body of a patch".to_owned() })?;
-        Ok(body.value().to_vec())
+        let body = body.value();
+        if Sha256::digest(body).as_slice() != key {
+            return Err(StoreError::Row { table: "patches", problem: "its checksum is wrong".to_owned() });
+        }
+        Ok(body.to_vec())
     }
 }
 

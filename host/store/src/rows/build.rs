@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{PropertiesRow, StampRow, blank};
+use super::{NetworkRow, PropertiesRow, StampRow, blank};
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct BuildRow {
@@ -54,6 +54,8 @@ pub(crate) struct StepRow {
     pub(crate) summary: String,
     #[serde(default, skip_serializing_if = "blank")]
     pub(crate) logs: Vec<String>,
+    #[serde(default, skip_serializing_if = "blank")]
+    pub(crate) network: NetworkRow,
     pub(crate) state: StepStateRow,
 }
 

@@ -11,7 +11,9 @@ use redb::backends::FileBackend;
 use tempfile::TempDir;
 
 use super::*;
+use crate::logs::RealDisk;
 use crate::samples::*;
+use crate::tables::{FORMAT, META};
 
 fn open() -> (TempDir, Store) {
     let directory = tempfile::tempdir().unwrap();
@@ -234,7 +236,11 @@ fn an_open_buildset_without_its_request_is_called_damage() {
     store.commit(&[Write::Buildset(running(1, "linux", "w1").0)], Steady(1)).unwrap();
     assert_eq!(
         store.load().unwrap_err().to_string(),
-        "the database is damaged: request 1 of open buildset 1 is not there"
+        format!(
+            "the database {} is damaged: request 1 of open buildset 1 is not there; put the data directory back from a backup, or move it \
+             away to begin anew",
+            store.database_path().display()
+        )
     );
 }
 
@@ -344,10 +350,10 @@ fn open_on_faulty_disk() -> (TempDir, Store, Arc<Disk>) {
     let directory = tempfile::tempdir().unwrap();
     let disk = Arc::new(Disk::default());
     let for_store = Arc::clone(&disk);
-    let store = Store::open_with(directory.path(), move |file| {
+    let opener = move |file| {
         redb::Builder::new().create_with_backend(Faulty { file: FileBackend::new(file)?, disk: Arc::clone(&for_store) })
-    })
-    .unwrap();
+    };
+    let store = Store::open_on(directory.path(), opener, Arc::new(RealDisk)).unwrap();
     (directory, store, disk)
 }
 

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde_json::{Value, json};
 
 use crate::events::Events;
@@ -13,6 +14,8 @@ use crate::report::{Report, Run, median, ms};
 
 /// Builds of one run of `throughput`.
 const BUILDS: usize = 300;
+/// Requests under way while builds are queued: enough that the queue is never empty.
+const REQUESTS_AT_ONCE: usize = 16;
 /// Steps of one build of `steps`.
 const STEPS: f64 = 200.0;
 /// Changes of one run of `latency`.
@@ -137,17 +140,10 @@ pub(crate) async fn throughput(program: &Program, report: &mut Report) -> anyhow
     Ok(())
 }
 
-/// Forces many builds, four requests at a time.
+/// Forces many builds, so many requests at a time.
 pub(crate) async fn submit(farm: &Farm, builder: &str, builds: usize) -> anyhow::Result<()> {
-    let part = async |share: usize| -> anyhow::Result<()> {
-        for _ in 0..share {
-            farm.force(builder).await?;
-        }
-        Ok(())
-    };
-    let share = |of: usize| builds / 4 + usize::from(of < builds % 4);
-    let (a, b, c, d) = tokio::join!(part(share(0)), part(share(1)), part(share(2)), part(share(3)));
-    a.and(b).and(c).and(d)
+    let forced = futures_util::stream::iter(0..builds).map(|_| farm.force(builder));
+    forced.buffer_unordered(REQUESTS_AT_ONCE).try_for_each(async |_| Ok(())).await
 }
 
 pub(crate) async fn steps(program: &Program, report: &mut Report) -> anyhow::Result<()> {

@@ -1,5 +1,6 @@
 //! Logs: written, read back, watched.
 
+use std::io::{self, Write};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, ensure};
@@ -13,6 +14,54 @@ use crate::report::{Report, Run, median, ms};
 
 /// Megabytes that the large log has.
 const LARGE_MB: f64 = 80.0;
+
+/// What came of a log, as it was printed.
+#[derive(Default)]
+struct Counted {
+    bytes: usize,
+    lines: usize,
+}
+
+impl Write for Counted {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        self.bytes += text.len();
+        self.lines += text.iter().filter(|byte| **byte == b'\n').count();
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A reader of an answer's body in one of the codings.
+enum Text {
+    Plain(Counted),
+    Zstd(Box<zstd::stream::write::Decoder<'static, Counted>>),
+}
+
+impl Text {
+    fn of(coding: &str) -> io::Result<Self> {
+        match coding {
+            "zstd" => Ok(Self::Zstd(Box::new(zstd::stream::write::Decoder::new(Counted::default())?))),
+            _ => Ok(Self::Plain(Counted::default())),
+        }
+    }
+
+    fn write_all(&mut self, chunk: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Plain(text) => text.write_all(chunk),
+            Self::Zstd(text) => text.write_all(chunk),
+        }
+    }
+
+    fn end(self) -> io::Result<Counted> {
+        match self {
+            Self::Plain(text) => Ok(text),
+            Self::Zstd(mut text) => text.flush().map(|()| text.into_inner()),
+        }
+    }
+}
 
 pub(crate) async fn large(program: &Program, report: &mut Report) -> anyhow::Result<()> {
     let mut runs = Vec::new();
@@ -48,23 +97,26 @@ pub(crate) async fn large(program: &Program, report: &mut Report) -> anyhow::Res
 
 async fn read_back(farm: &Farm, path: &str, run: &mut Run) -> anyhow::Result<()> {
     let url = format!("{}{path}", farm.host.url);
-    let begun = Instant::now();
-    let mut body = farm.client.get(&url).send().await?.error_for_status()?.bytes_stream();
-    let (mut bytes, mut lines, mut first) = (0_usize, 0_usize, None);
-    while let Some(chunk) = body.next().await {
-        let chunk = chunk?;
-        first.get_or_insert_with(|| begun.elapsed());
-        bytes += chunk.len();
-        lines += chunk.iter().filter(|byte| **byte == b'\n').count();
+    for (coding, names) in [
+        ("identity", ["identity_s", "identity_mb", "identity_mb_per_s", "identity_first_byte_s"]),
+        ("zstd", ["raw_s", "raw_mb", "raw_mb_per_s", "raw_first_byte_s"]),
+    ] {
+        let begun = Instant::now();
+        let request = farm.client.get(&url).header("accept-encoding", coding);
+        let mut body = request.send().await?.error_for_status()?.bytes_stream();
+        let (mut text, mut first) = (Text::of(coding)?, None);
+        while let Some(chunk) = body.next().await {
+            first.get_or_insert_with(|| begun.elapsed());
+            text.write_all(&chunk?)?;
+        }
+        let took = begun.elapsed().as_secs_f64();
+        let Counted { bytes, lines } = text.end()?;
+        ensure!(lines == 1_000_000, "the log has {lines} lines");
+        let megabytes = bytes as f64 / 1e6;
+        run.insert("num_lines", lines as f64);
+        let figures = [took, megabytes, megabytes / took, first.context("a log")?.as_secs_f64()];
+        run.extend(names.into_iter().zip(figures));
     }
-    let took = begun.elapsed().as_secs_f64();
-    ensure!(lines == 1_000_000, "the log has {lines} lines");
-    let megabytes = bytes as f64 / 1e6;
-    run.insert("num_lines", lines as f64);
-    run.insert("raw_s", took);
-    run.insert("raw_mb", megabytes);
-    run.insert("raw_mb_per_s", megabytes / took);
-    run.insert("raw_first_byte_s", first.context("a log")?.as_secs_f64());
     let mut tails = Vec::new();
     for _ in 0..5 {
         let begun = Instant::now();

@@ -1,4 +1,6 @@
-//! One build: its result, steps with their logs, sources, changes and properties, live.
+//! One build: its result, steps with their logs, sources, changes, network attempts and properties, live.
+
+mod network;
 
 use maud::{Markup, html};
 use stampmill_model::{Build, BuildId, BuildState, LogName, Outcome, Step, StepState, Wall};
@@ -37,6 +39,7 @@ pub(crate) async fn show(visitor: Visitor, At(id): At<u64>) -> Shown {
             ol.steps { @for step in &build.steps { (step_row(build, step, tails.iter().find(|tail| tail.step == step.number), now)) } }
         }
         section #sources { (sources(&page)) }
+        section #network data-live { (network::network(build)) }
         section #properties data-live { (properties(build)) }
     };
     let title = format!("{} #{} {}", build.builder, build.number, words::build_word(&build.state));

@@ -58,6 +58,11 @@ pub(crate) async fn show(
             button #follow type="button" aria-pressed="false" hidden { "Follow" }
             a.button href={ "/api/v1" (address) } { "Raw" }
         }
+        @if info.lost {
+            p.error role="alert" {
+                "The end of this log is lost: its worker went away before it had handed it in, or a part of the host's log file is gone."
+            }
+        }
         (pages(&address, &info, &lines))
         (part(&address, &info, &lines))
     };
@@ -67,15 +72,16 @@ pub(crate) async fn show(
 
 fn part(address: &str, info: &LogInfo, lines: &Lines) -> Markup {
     // A line that has no end yet comes again by the stream when it is whole.
-    let known = if info.ended { info.lines } else { info.whole_lines };
+    let ended = info.ended || info.lost;
+    let known = if ended { info.lines } else { info.whole_lines };
     let text = String::from_utf8_lossy(&lines.bytes);
     html! {
-        div #log.lines data-source={ "/api/v1" (address) } data-lines=(known) data-ended=(info.ended) tabindex="0" role="region" aria-label="log" {
+        div #log.lines data-source={ "/api/v1" (address) } data-lines=(known) data-ended=(ended) tabindex="0" role="region" aria-label="log" {
             @for (number, line) in (lines.first_line + 1..).zip(text.lines()) {
                 div.line id={ "L" (number) } { a href={ "#L" (number) } { (number) } span { (words::plain(line)) } }
             }
             @if info.lines == 0 {
-                p.quiet { @if info.ended { "This log is empty." } @else { "Nothing is written yet." } }
+                p.quiet { @if ended { "This log is empty." } @else { "Nothing is written yet." } }
             }
         }
     }

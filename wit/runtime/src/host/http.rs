@@ -1,6 +1,9 @@
-//! One brokered HTTP exchange: the origin is held against the grant, a credential is attached here, and redirects are the guest's to follow.
+//! One brokered HTTP exchange: the origin is held against the grant and so is the address that is connected to, a credential is attached here,
+//! and redirects are the guest's to follow, each as a request of its own.
 
-use std::sync::OnceLock;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
@@ -9,6 +12,7 @@ use wasmtime::component::Resource;
 
 use crate::bindings::stampmill::host::http::{Host, HostRequest, HostResponse};
 use crate::bindings::types;
+use crate::egress::{Attempt, AttemptEnd, Host as Destination, NoWay, Places, Protocol, Target, way};
 use crate::host::{Held, HostSide, answer, not_offered, too_large};
 use crate::limits;
 use crate::records::Fault;
@@ -28,25 +32,49 @@ const OURS: [&str; 9] = [
 /// Longer waits for a connection are no answer either.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// The one client of a runtime, made when first needed.
+/// The clients of a runtime. Each is bound to the addresses that one host was found at, so that a connection that it keeps is as good for
+/// whoever may go there as one of its own, and no second look-up leads elsewhere.
 #[derive(Default)]
-pub(crate) struct Client(OnceLock<Result<reqwest::Client, String>>);
+pub(crate) struct Client(Mutex<VecDeque<(Bound, reqwest::Client)>>);
+
+/// What a client is bound to.
+#[derive(Clone, PartialEq, Eq)]
+struct Bound {
+    target: Target,
+    addresses: Vec<SocketAddr>,
+}
 
 impl Client {
-    fn get(&self) -> Result<reqwest::Client, Fault> {
-        let made = self.0.get_or_init(|| {
-            // A second runtime in the process finds a provider installed, which is as good.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-            reqwest::Client::builder()
-                .redirect(reqwest::redirect::Policy::none())
-                .no_proxy()
-                .referer(false)
-                .connect_timeout(CONNECT)
-                .user_agent(concat!("stampmill/", env!("CARGO_PKG_VERSION")))
-                .build()
-                .map_err(|error| describe(&error))
-        });
-        made.clone().map_err(|why| Fault::unavailable(format!("no HTTP client: {why}")))
+    fn get(&self, mut bound: Bound) -> Result<reqwest::Client, Fault> {
+        bound.addresses.sort_unstable();
+        let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(position) = clients.iter().position(|(known, _)| *known == bound) {
+            let found = clients.remove(position);
+            clients.extend(found);
+        } else {
+            let made = Self::make(&bound)
+                .map_err(|error| Fault::unavailable(format!("no HTTP client: {}", describe(&error))))?;
+            clients.push_back((bound, made));
+            if clients.len() > limits::HTTP_CLIENTS_MAX {
+                clients.pop_front();
+            }
+        }
+        clients.back().map(|(_, client)| client.clone()).ok_or_else(|| Fault::unavailable("no HTTP client"))
+    }
+
+    fn make(bound: &Bound) -> reqwest::Result<reqwest::Client> {
+        // A second runtime in the process finds a provider installed, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let builder = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .referer(false)
+            .connect_timeout(CONNECT)
+            .user_agent(concat!("stampmill/", env!("CARGO_PKG_VERSION")));
+        match &bound.target.host {
+            Destination::Name(name) => builder.resolve_to_addrs(name, &bound.addresses).build(),
+            Destination::Address(_) => builder.build(),
+        }
     }
 }
 
@@ -72,10 +100,11 @@ pub struct Response {
     held: Held,
 }
 
-/// A request that may be sent.
+/// A request that may be sent, if its host is where it may be.
 struct Allowed {
     method: Method,
     url: Url,
+    target: Target,
     headers: HeaderMap,
 }
 
@@ -102,7 +131,13 @@ impl Request {
                 "a URL with a user name or password in it is not sent: name a credential".to_owned(),
             ));
         }
-        side.grant.allows_url(&url)?;
+        let target = target(&url);
+        if let Err(fault) = side.grant.allows_url(&url) {
+            let origin = || target.map_or_else(|_| url.origin().ascii_serialization(), |target| target.to_string());
+            side.tried(|| Attempt::refused(Protocol::Plugin, origin(), fault.to_string()));
+            return Err(fault);
+        }
+        let target = target?;
         if let Some(name) = &self.credential {
             side.grant.allows_credential(name, &url)?;
         }
@@ -120,7 +155,7 @@ impl Request {
                 limits::HTTP_REQUEST_BYTES_MAX as u64,
             ));
         }
-        Ok(Allowed { method, url, headers: self.header_map()? })
+        Ok(Allowed { method, url, target, headers: self.header_map()? })
     }
 
     fn header_map(&self) -> Result<HeaderMap, Fault> {
@@ -145,7 +180,21 @@ impl Request {
     }
 }
 
+/// Where a URL leads: its host in the spelling that the client looks up.
+fn target(url: &Url) -> Result<Target, Fault> {
+    let nowhere = || Fault::Refused(format!("a URL of `{}` has no host to ask", url.scheme()));
+    let (host, port) = url.host_str().zip(url.port_or_known_default()).ok_or_else(nowhere)?;
+    let host = Destination::parse(host).map_err(|why| Fault::Refused(format!("{host:?} can't be asked: {why}")))?;
+    Ok(Target { host, port })
+}
+
 impl HostSide {
+    fn tried(&self, attempt: impl FnOnce() -> Attempt) {
+        if let Some(record) = &self.surroundings.network {
+            record.tried(attempt());
+        }
+    }
+
     fn request(&mut self, request: &Resource<Request>) -> wasmtime::Result<&mut Request> {
         Ok(self.table.get_mut(request)?)
     }
@@ -163,8 +212,24 @@ impl HostSide {
     }
 
     async fn exchange(&mut self, prepared: Prepared) -> Result<reqwest::Response, Fault> {
-        let Prepared { allowed: Allowed { method, url, mut headers }, body, credential, limit } = prepared;
-        let (patience, client) = (self.patience(), self.http.get()?);
+        let Prepared { allowed: Allowed { method, mut url, target, mut headers }, body, credential, limit } = prepared;
+        let patience = self.patience();
+        let places = Places::of_origins(&self.grant.http, url.scheme());
+        let found = patience.outside(tokio::time::timeout(limit.min(CONNECT), way(&places, &target))).await;
+        let late = |_| Err(NoWay::Unknown { target: target.clone(), why: "it took too long to look it up".to_owned() });
+        let addresses = match found.unwrap_or_else(late) {
+            Ok(addresses) => addresses,
+            Err(no) => {
+                self.tried(|| Attempt::no_way(Protocol::Plugin, &target, &no));
+                let text = no.to_string();
+                return Err(if no.is_refusal() { Fault::Refused(text) } else { Fault::unavailable(text) });
+            }
+        };
+        if let Destination::Name(name) = &target.host {
+            // One spelling for the look-up that was done and for the one that the client would do.
+            url.set_host(Some(name)).map_err(|error| Fault::Refused(format!("{name:?} can't be asked: {error}")))?;
+        }
+        let client = self.http.get(Bound { target: target.clone(), addresses })?;
         if let Some(name) = credential {
             let secrets = self.surroundings.secrets.clone().ok_or_else(|| not_offered("secret"))?;
             let secret = patience.clone().wait("http.credential", secrets.reveal(&name)).await?;
@@ -177,10 +242,20 @@ impl HostSide {
         // The limit runs from here to the last byte of the body.
         let call = client.request(method, url).headers(headers).body(body).timeout(limit);
         let answered = patience.outside(call.send()).await;
-        let response =
-            answered.map_err(|error| Fault::unavailable(format!("{origin} did not answer: {}", describe(&error))))?;
+        let response = answered.map_err(|error| {
+            let why = format!("{origin} did not answer: {}", describe(&error));
+            self.tried(|| Attempt::failed(Protocol::Plugin, &target, None, why.clone()));
+            Fault::unavailable(why)
+        })?;
+        let address = response.remote_addr().map(|address| address.ip());
+        self.tried(|| Attempt { address, ..reached(&target) });
         Ok(response)
     }
+}
+
+fn reached(target: &Target) -> Attempt {
+    let (protocol, target) = (Protocol::Plugin, target.to_string());
+    Attempt { protocol, target, address: None, end: AttemptEnd::Connected, why: String::new() }
 }
 
 /// The innermost cause, without the address: a query may hold what doesn't belong into a log.

@@ -12,6 +12,7 @@ use crate::bindings::types;
 use crate::host::{HostSide, answer, not_offered, too_large};
 use crate::limits;
 use crate::records::Fault;
+use crate::tree::remove_tree;
 
 /// O_NONBLOCK of Linux: a named pipe that a build left there must not hold a thread of ours.
 const NONBLOCK: i32 = 0o4000;
@@ -145,7 +146,7 @@ fn remove(dir: &Dir, path: &str) -> Result<(), Fault> {
     }
     // The link itself, not what it leads to.
     if dir.symlink_metadata(path).map_err(fail)?.is_dir() {
-        dir.remove_dir_all(path).map_err(fail)
+        remove_tree(dir, Path::new(path)).map_err(fail)
     } else {
         dir.remove_file(path).map_err(fail)
     }

@@ -17,6 +17,8 @@ pub(super) struct SpoolFile {
     file: File,
     /// Where the next record goes.
     end: u64,
+    /// Whether the header is written: on a full disk it has to wait for room, and records are kept in memory meanwhile.
+    headed: bool,
 }
 
 /// A spool as it was found.
@@ -76,8 +78,12 @@ pub(super) fn read(path: &Path) -> io::Result<Option<Found>> {
         offset += RECORD_HEAD as u64 + u64::from(size);
         last = bytes;
     }
+    if offset < length {
+        // What was torn is not to stand behind what comes next.
+        file.set_len(offset)?;
+    }
     let path = path.to_owned();
-    let file = SpoolFile { path, file, end: offset };
+    let file = SpoolFile { path, file, end: offset, headed: true };
     Ok((!records.is_empty()).then_some(Found { file, records, last }))
 }
 
@@ -111,8 +117,8 @@ fn checksum_of(sequence: u64, bytes: &[u8]) -> u32 {
 impl SpoolFile {
     pub(super) fn create(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)?;
-        file.write_all_at(HEADER, 0)?;
-        Ok(Self { path: path.to_owned(), file, end: HEADER.len() as u64 })
+        let headed = file.write_all_at(HEADER, 0).is_ok();
+        Ok(Self { path: path.to_owned(), file, end: HEADER.len() as u64, headed })
     }
 
     /// Answers where the bytes are.
@@ -124,11 +130,14 @@ impl SpoolFile {
             record.extend(checksum_of(sequence, bytes).to_le_bytes());
             record.extend(sequence.to_le_bytes());
             record.extend(bytes);
+            if !self.headed {
+                self.file.write_all_at(HEADER, 0)?;
+            }
             self.file.write_all_at(&record, self.end)?;
             Ok((self.end + RECORD_HEAD as u64, length))
         };
         let (offset, length) = write().map_err(|source| self.failed(source))?;
-        self.end = offset + u64::from(length);
+        (self.end, self.headed) = (offset + u64::from(length), true);
         Ok((offset, length))
     }
 

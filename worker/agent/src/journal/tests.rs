@@ -24,6 +24,10 @@ fn journal(directory: &Path, bytes_max: u64) -> Journal {
     Journal::create(directory, 7, bytes_max, Arc::new(Notify::new())).unwrap()
 }
 
+fn recover(directory: &Path) -> Vec<Journal> {
+    Journal::recover(directory, 1 << 20, &Arc::new(Notify::new()), "killed").unwrap()
+}
+
 fn summaries(journal: &Journal, mut after: u64) -> Vec<String> {
     let mut all = Vec::new();
     while let Some((sequence, bytes)) = journal.after(after).unwrap() {
@@ -35,7 +39,10 @@ fn summaries(journal: &Journal, mut after: u64) -> Vec<String> {
             {
                 summary
             }
-            WorkerMessage::Told { event: Event::Finished { .. }, .. } => "end".to_owned(),
+            WorkerMessage::Told { event: Event::Finished { outcome, summary, .. }, .. } => match outcome {
+                stampmill_protocol::Outcome::Retry => summary,
+                _ => "end".to_owned(),
+            },
             other => panic!("{other:?}"),
         });
     }
@@ -64,7 +71,7 @@ fn what_is_not_acknowledged_can_be_read_again_and_again() {
 }
 
 #[test]
-fn after_a_restart_a_finished_build_is_handed_in_and_another_is_forgotten() {
+fn after_a_restart_a_finished_build_is_handed_in_and_another_ends_to_be_tried_again() {
     let directory = tempfile::tempdir().unwrap();
     let done = journal(directory.path(), 1 << 20);
     for told in [event("a"), event("b"), finished()] {
@@ -73,17 +80,26 @@ fn after_a_restart_a_finished_build_is_handed_in_and_another_is_forgotten() {
     done.acknowledge(1);
     let open = Journal::create(directory.path(), 8, 1 << 20, Arc::new(Notify::new())).unwrap();
     open.tell(event("x")).unwrap();
+    let taken = Journal::create(directory.path(), 11, 1 << 20, Arc::new(Notify::new())).unwrap();
+    taken.tell(event("y")).unwrap();
+    assert!(!taken.acknowledge(1));
     std::fs::write(directory.path().join("9.spool"), b"rubbish, and long enough").unwrap();
     std::fs::write(directory.path().join("10.spool"), b"").unwrap();
-    drop((done, open));
+    drop((done, open, taken));
 
-    let found = Journal::recover(directory.path(), 1 << 20, &Arc::new(Notify::new())).unwrap();
-    let builds: Vec<u64> = found.iter().map(Journal::build).collect();
-    assert_eq!(builds, [7]);
-    assert_eq!(found[0].last_sequence(), 3);
-    assert_eq!(summaries(&found[0], 1), ["b", "end"]);
-    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
-    assert!(found[0].acknowledge(3));
+    for times in 1..=2 {
+        let found = recover(directory.path());
+        let builds: Vec<u64> = found.iter().map(Journal::build).collect();
+        assert_eq!(builds, [7, 8], "of the others nothing is left that the host has not had");
+        assert_eq!(found[0].last_sequence(), 3);
+        assert_eq!(summaries(&found[0], 1), ["b", "end"]);
+        assert_eq!(found[1].last_sequence(), 2, "it ends once, in {times} lives");
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 2);
+    }
+    let found = recover(directory.path());
+    assert_eq!(summaries(&found[1], 0).len(), 2);
+    assert!(found[0].acknowledge(3) && found[1].acknowledge(2));
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
 }
 
 #[test]
@@ -97,15 +113,23 @@ fn a_spool_that_was_cut_is_read_as_far_as_it_is_whole() {
     let whole = std::fs::read(&path).unwrap();
     for length in 0..whole.len() {
         std::fs::write(&path, &whole[..length]).unwrap();
-        let found = Journal::recover(directory.path(), 1 << 20, &Arc::new(Notify::new())).unwrap();
-        assert!(found.is_empty(), "cut to {length}: the end is missing");
+        let found = recover(directory.path());
+        let told = found.first().map(|journal| summaries(journal, 0)).unwrap_or_default();
+        let expected = ["a", "b"].iter().take(told.len().saturating_sub(1)).copied().chain(["killed"]);
+        assert!(told.is_empty() || told.iter().eq(expected), "cut to {length}: {told:?}");
     }
+    assert_eq!(
+        recover(directory.path()).first().map(|journal| summaries(journal, 0)),
+        Some(vec!["a".to_owned(), "b".to_owned(), "killed".to_owned()])
+    );
     for position in 0..whole.len() {
         let mut flipped = whole.clone();
         flipped[position] ^= 1;
         std::fs::write(&path, &flipped).unwrap();
-        let found = Journal::recover(directory.path(), 1 << 20, &Arc::new(Notify::new())).unwrap();
-        assert!(found.is_empty(), "a flipped bit at {position} goes unnoticed");
+        for journal in recover(directory.path()) {
+            let told = summaries(&journal, 0);
+            assert_ne!(told.last().map(String::as_str), Some("end"), "a flipped bit at {position} goes unnoticed");
+        }
     }
 }
 

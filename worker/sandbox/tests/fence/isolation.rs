@@ -167,7 +167,7 @@ fn there_is_no_capability_and_no_way_to_get_one() {
     }
     assert_eq!(field("NoNewPrivs:"), "1");
     assert_eq!(field("Seccomp:"), "2");
-    assert!(field("Seccomp_filters:").parse::<u32>().expect("a number") >= 2);
+    assert!(field("Seccomp_filters:").parse::<u32>().expect("a number") >= 1);
     let fence = run(&place.shell("grep -E '^(Cap|NoNew)' /proc/1/status | cut -f2 | sort -u")).ok();
     assert_eq!(fence, "0000000000000000\n1\n", "the fence's own process has rights");
     let id = field("Uid:");

@@ -7,6 +7,7 @@ use super::{Limits, PluginPath, Reporter, Secret, SecretFrom, check_name, count,
 use crate::config::finding::Problem;
 use crate::config::limits as bounds;
 use crate::config::reader::Table;
+use crate::config::{STEP_LIMITS, StepLimits};
 
 const OCCASIONS: [(&str, OccasionKind); 4] = [
     ("build-started", OccasionKind::BuildStarted),
@@ -78,9 +79,20 @@ pub(super) fn limits(root: &Table<'_>) -> Limits {
         plugin_time: duration("plugin-time"),
         plugin_compute: duration("plugin-compute"),
         plugin_host_call: duration("plugin-host-call"),
+        steps: steps(&table),
     };
     table.finish();
     limits
+}
+
+fn steps(table: &Table<'_>) -> StepLimits {
+    StepLimits(STEP_LIMITS.map(|(key, workers, size)| {
+        let value = match size {
+            true => table.bytes(key, bounds::STEP_BYTES_MAX).map(|at| at.value),
+            false => count(table, key).map(u64::from),
+        };
+        value.map(|value| (workers, value))
+    }))
 }
 
 pub(super) fn plugins(root: &Table<'_>) -> Vec<PluginPath> {

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use stampmill_model::Grant;
+use stampmill_runtime::egress::is_place;
 use stampmill_runtime::{Permission, canonical_origin};
 
 use super::Checker;
@@ -87,7 +88,7 @@ impl Checker<'_> {
             "secret" => return self.secret(usage, item),
             "read" | "write" if !text.starts_with('/') => "an absolute path is expected",
             "read" | "write" if text.split('/').any(|part| part == "..") => "a path without `..` is expected",
-            "net" if !is_host_and_port(text) => "a host and a port such as `git.example:443` are expected",
+            "net" if !is_place(text) => "a host and a port such as `git.example:443` are expected",
             "http" if canonical_origin(text).is_none() => {
                 "an origin such as `https://host` or `https://host:8443` is expected"
             }
@@ -177,10 +178,4 @@ fn suggestion(permission: Permission, plugin: &str, config: &ConfigValue) -> Str
         }
         _ => format!("[{:?}]", text("secret").unwrap_or("NAME")),
     }
-}
-
-fn is_host_and_port(text: &str) -> bool {
-    let Some((host, port)) = text.rsplit_once(':') else { return false };
-    let host_ok = !host.is_empty() && !host.contains(['/', ' ', '@']);
-    host_ok && (port == "*" || port.parse::<u16>().is_ok_and(|port| port != 0))
 }

@@ -1,0 +1,47 @@
+//! What log files need of a disk.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+/// What log files need of a disk. Each method does it for real; tests of disks that fail replace some.
+pub trait Disk: Send + Sync + 'static {
+    /// Makes a file, which must not be there.
+    ///
+    /// # Errors
+    /// As the disk has them.
+    fn make(&self, options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+        options.create_new(true).open(path)
+    }
+
+    /// Writes all of the bytes from this place on.
+    ///
+    /// # Errors
+    /// As the disk has them; some of the bytes may be written then.
+    fn write_all_at(&self, file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+        file.write_all_at(bytes, at)
+    }
+
+    /// Cuts a file.
+    ///
+    /// # Errors
+    /// As the disk has them.
+    fn set_len(&self, file: &File, len: u64) -> io::Result<()> {
+        file.set_len(len)
+    }
+
+    /// Makes durable what was written to a file.
+    ///
+    /// # Errors
+    /// As the disk has them; what was written since the last time may be gone then.
+    fn sync(&self, file: &File) -> io::Result<()> {
+        file.sync_data()
+    }
+}
+
+/// The disk as it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RealDisk;
+
+impl Disk for RealDisk {}
