@@ -33,6 +33,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::FmtSpan;
 
 use self::arguments::{Cli, Command, DemoArgs, HostArgs, WorkerArgs};
 use crate::serve::{self, DemoOptions, HostOptions};
@@ -69,6 +70,8 @@ fn start_log(command: &Command) {
     // A second subscriber in one process is refused; there is none.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // The only spans are the stages of a build; they are off unless `stampmill::stage=debug` is asked for.
+        .with_span_events(FmtSpan::CLOSE)
         .with_writer(std::io::stderr)
         .with_ansi(output::colour())
         .try_init();

@@ -205,6 +205,7 @@ impl<W: World> Driver<W> {
         lock(&self.waiting).clear();
     }
 
+    #[tracing::instrument(target = "stampmill::stage", name = "batch", level = "debug", skip_all)]
     async fn handle(&mut self, batch: &mut Vec<Message>, stop: &CancellationToken) {
         let now = self.clock.now();
         self.world.handled(batch.len());
@@ -257,11 +258,7 @@ impl<W: World> Driver<W> {
             }
         }
         if !writes.is_empty() {
-            let store = self.store.clone();
-            let steady = self.clock.now().steady;
-            writes = tokio::task::spawn_blocking(move || store.commit(&writes, steady).map(|()| writes))
-                .await
-                .context("the commit was interrupted")??;
+            writes = self.commit(writes).await?;
             self.world.written(&writes);
             self.pause = STORE_PAUSE_LEAST;
         }
@@ -269,6 +266,14 @@ impl<W: World> Driver<W> {
             self.act(effect);
         }
         Ok(())
+    }
+
+    #[tracing::instrument(target = "stampmill::stage", name = "commit", level = "debug", skip_all)]
+    async fn commit(&self, writes: Vec<Write>) -> anyhow::Result<Vec<Write>> {
+        let store = self.store.clone();
+        let steady = self.clock.now().steady;
+        let committing = tokio::task::spawn_blocking(move || store.commit(&writes, steady).map(|()| writes));
+        Ok(committing.await.context("the commit was interrupted")??)
     }
 
     fn act(&mut self, effect: Effect) {

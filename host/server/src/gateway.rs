@@ -32,6 +32,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
 }
 
 /// The message that gives a build to its worker, with the secrets that its steps were granted.
+#[tracing::instrument(target = "stampmill::stage", name = "dispatch", level = "debug", skip_all)]
 pub(crate) fn dispatch(shared: &Shared, mut order: BuildOrder) -> HostMessage {
     let changes = changes(shared, &order);
     order.changes = changes.unwrap_or_else(|error| {

@@ -1,6 +1,7 @@
 //! A host and its workers, each a process of its own, as operators start them.
 
 use std::fmt::Write as _;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -21,12 +22,25 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) const LARGE_LOG: &str = r#"seq 1 1000000 | awk '{printf "line %07d %s\n", $1, "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}'"#;
 
 /// The program that is measured.
-pub(crate) struct Program(PathBuf);
+pub(crate) struct Program {
+    path: PathBuf,
+    /// Whether its processes write down how long each stage takes.
+    stages: bool,
+}
+
+/// The file in the place of a farm that its processes write their stages to.
+pub(crate) const STAGES: &str = "stages.log";
 
 impl Program {
     /// One that is there.
     pub(crate) fn at(path: &Path) -> anyhow::Result<Self> {
-        Ok(Self(path.canonicalize().with_context(|| format!("--program {}", path.display()))?))
+        let path = path.canonicalize().with_context(|| format!("--program {}", path.display()))?;
+        Ok(Self { path, stages: false })
+    }
+
+    /// The same, and its processes write [`STAGES`].
+    pub(crate) fn telling_stages(&self) -> Self {
+        Self { path: self.path.clone(), stages: true }
     }
 
     /// The release that cargo builds from this workspace.
@@ -46,11 +60,23 @@ impl Program {
         };
         let path =
             text.lines().filter_map(executable).next_back().context("cargo does not say where the program is")?;
-        Ok(Self(path))
+        Ok(Self { path, stages: false })
+    }
+
+    /// A host or a worker.
+    fn lasting(&self, place: &Path, arguments: &[&str]) -> anyhow::Result<Command> {
+        let mut command = self.command(place, arguments);
+        if self.stages {
+            let told = File::options().append(true).create(true).open(place.join(STAGES))?;
+            command.env("STAMPMILL_LOG", "warn,stampmill::stage=debug").stderr(told);
+        } else {
+            command.env("STAMPMILL_LOG", "warn");
+        }
+        Ok(command)
     }
 
     fn command(&self, place: &Path, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&self.0);
+        let mut command = Command::new(&self.path);
         command.args(arguments).current_dir(place).stdin(Stdio::null()).kill_on_drop(true);
         for variable in ["STAMPMILL_HOST", "STAMPMILL_TOKEN", "STAMPMILL_CONFIG", "STAMPMILL_DATA"] {
             command.env_remove(variable);
@@ -149,8 +175,7 @@ impl Host {
     pub(crate) async fn start(program: &Program, place: &Path) -> anyhow::Result<Self> {
         let begun = Instant::now();
         let mut child = program
-            .command(place, &["host", "--data", "data", "--listen", "127.0.0.1:0"])
-            .env("STAMPMILL_LOG", "warn")
+            .lasting(place, &["host", "--data", "data", "--listen", "127.0.0.1:0"])?
             .stdout(Stdio::piped())
             .spawn()?;
         let mut lines = BufReader::new(child.stdout.take().context("standard output is piped")?).lines();
@@ -218,7 +243,7 @@ impl Farm {
             "name = \"{name}\"\nhost = \"{url}\"\ntoken = \"{token}\"\nstate-dir = \"{name}\"\nmax-builds = {max_builds}\n[allow]\ncommand = [\"*\"]\n"
         );
         std::fs::write(place.join(&file), text)?;
-        let child = program.command(place, &["worker", "--config", &file]).env("STAMPMILL_LOG", "warn").spawn()?;
+        let child = program.lasting(place, &["worker", "--config", &file])?.spawn()?;
         self.workers.push(Worker { pid: child.id().context("the worker has ended")?, child });
         Ok(())
     }

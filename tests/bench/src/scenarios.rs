@@ -2,6 +2,7 @@
 
 mod builds;
 mod log;
+mod stages;
 mod start;
 
 use std::pin::Pin;
@@ -29,6 +30,11 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         name: "latency",
         about: "a change posted by HTTP until its one-command build has finished, idle system",
         run: |program, report| Box::pin(builds::latency(program, report)),
+    },
+    Scenario {
+        name: "stages",
+        about: "where the time of one build goes, by the spans of host and worker",
+        run: |program, report| Box::pin(stages::stages(program, report)),
     },
     Scenario {
         name: "throughput",

@@ -104,6 +104,7 @@ impl Context {
 }
 
 /// Runs a build to its end and tells everything but its acceptance.
+#[tracing::instrument(target = "stampmill::stage", name = "build", level = "debug", skip_all)]
 pub(crate) async fn drive(
     agent: Arc<Shared>,
     journal: Arc<Journal>,

@@ -46,6 +46,7 @@ pub(crate) struct Stop {
 }
 
 /// Runs a step to its end. When this returns no program of the step is left.
+#[tracing::instrument(target = "stampmill::stage", name = "step", level = "debug", skip_all)]
 pub(crate) async fn run(context: &Context, number: u32, plan: &StepPlan, config: Value, stop: &Stop) -> Ended {
     let logs = context.logs(number);
     let door = Arc::new(BuildDoor::new(context.clone(), number));
@@ -162,6 +163,7 @@ impl Step<'_> {
         Ok(())
     }
 
+    #[tracing::instrument(target = "stampmill::stage", name = "plugin", level = "debug", skip_all)]
     async fn prepare(&self) -> Result<(Arc<Plugin>, Grant), String> {
         let (plan, agent) = (self.plan, self.context.agent());
         let allowed = agent.config.allow.effective(&plan.plugin.name, &plan.grant);
@@ -236,6 +238,7 @@ fn cancelled() -> Ended {
     Ended { outcome: Outcome::Cancelled, summary: String::new() }
 }
 
+#[tracing::instrument(target = "stampmill::stage", name = "guest", level = "debug", skip_all)]
 async fn call(plugin: &Arc<Plugin>, usage: Use) -> Result<Outcome, Box<PluginError>> {
     let mut instance = plugin.start(usage).await.map_err(Box::new)?;
     let outcome = instance.run().await.map_err(Box::new)?;

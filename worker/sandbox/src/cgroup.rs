@@ -103,7 +103,7 @@ impl Cgroups {
 
     /// A group for a command that has not begun yet. When it can't be made, the other limits hold alone.
     pub(crate) fn for_command(&self, helper: u32, limits: &Limits) -> Option<Group> {
-        let group = self.make(&format!("{PREFIX}{helper}"), limits).ok()?;
+        let group = self.make(&format!("{PREFIX}{}-{helper}", std::process::id()), limits).ok()?;
         group.take_in(helper).ok()?;
         Some(group)
     }
@@ -129,14 +129,14 @@ impl Cgroups {
     }
 }
 
-/// The process that a group was made for, by the group's name.
+/// The process that made a group, by the group's name.
 fn maker(directory: &Path) -> Option<u32> {
     let name = directory.file_name()?.to_str()?.strip_prefix(PREFIX)?;
     let name = name.strip_prefix(TRY).unwrap_or(name);
     name.split('-').next()?.parse().ok()
 }
 
-/// Whether a group is gone: it was removed just now if the process that it was made for is dead and no other is in it.
+/// Whether a group is gone: it was removed just now if the process that made it is dead and no other is in it.
 fn is_removed(directory: &Path) -> bool {
     if maker(directory).is_some_and(is_alive) {
         return false;

@@ -232,6 +232,7 @@ impl Reader {
     }
 
     /// Takes messages in order. The logs of the whole batch are synced once, before anything goes to the engine.
+    #[tracing::instrument(target = "stampmill::stage", name = "messages", level = "debug", skip_all)]
     async fn take(&mut self, mut batch: Vec<WorkerMessage>) -> anyhow::Result<()> {
         let logged = self.store_logs(&mut batch).await?;
         for message in batch {
@@ -265,6 +266,7 @@ impl Reader {
     }
 
     /// Writes and syncs the logs of a batch; answers the highest number of each build whose frames are safe.
+    #[tracing::instrument(target = "stampmill::stage", name = "logs", level = "debug", skip_all)]
     async fn store_logs(&mut self, batch: &mut [WorkerMessage]) -> anyhow::Result<BTreeMap<BuildId, u64>> {
         let mut parts: BTreeMap<BuildId, Vec<Part>> = BTreeMap::new();
         let mut logged = BTreeMap::new();

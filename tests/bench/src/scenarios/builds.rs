@@ -49,7 +49,7 @@ pub(crate) async fn latency(program: &Program, report: &mut Report) -> anyhow::R
 }
 
 /// One change from its POST to the end of its build.
-async fn change(farm: &Farm, events: &mut Events, number: usize) -> anyhow::Result<Run> {
+pub(crate) async fn change(farm: &Farm, events: &mut Events, number: usize) -> anyhow::Result<Run> {
     let body = json!({
         "author": "a", "branch": format!("b{number}"), "revision": format!("r{number}"), "comments": "c",
         "files": ["f"], "project": "p", "repository": "r",

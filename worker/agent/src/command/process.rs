@@ -44,6 +44,7 @@ struct Write {
 }
 
 /// Starts a program.
+#[tracing::instrument(target = "stampmill::stage", name = "spawn", level = "debug", skip_all)]
 pub(super) fn start(
     helper: &Helper,
     policy: &Policy,
@@ -159,6 +160,7 @@ struct Task {
 }
 
 impl Task {
+    #[tracing::instrument(target = "stampmill::stage", name = "program", level = "debug", skip_all)]
     async fn run(mut self, pumps: [Pump; 2], events: mpsc::Sender<Waiting>) {
         let kill = self.kill.clone();
         let mut pumps = pumps;

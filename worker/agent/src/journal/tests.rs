@@ -34,7 +34,7 @@ fn summaries(journal: &Journal, mut after: u64) -> Vec<String> {
         assert_eq!(sequence, after + 1);
         after = sequence;
         all.push(match WorkerMessage::decode(&bytes).unwrap() {
-            WorkerMessage::Told { build: 7, sequence: told, event: Event::StepSummary { summary, .. } }
+            WorkerMessage::Told { sequence: told, event: Event::StepSummary { summary, .. }, .. }
                 if told == sequence =>
             {
                 summary

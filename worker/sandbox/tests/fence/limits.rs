@@ -125,7 +125,7 @@ fn cgroups_are_gone_after_their_command_even_when_it_is_dropped() {
     let sandboxed = stampmill_sandbox::spawn(&helper, &policy).expect("started");
     let id = sandboxed.helper_id();
     let own = fs::read_to_string(format!("/proc/{id}/cgroup")).expect("read");
-    let name = format!("stampmill-{id}");
+    let name = format!("stampmill-{}-{id}", std::process::id());
     assert!(own.contains(&name), "{own}");
     let path = own.lines().find_map(|line| line.split_once(":memory:").or(line.split_once("0::")));
     let directory = format!("/sys/fs/cgroup/memory{}", path.expect("a group").1);
@@ -150,7 +150,10 @@ fn a_cgroup_is_gone_however_early_its_command_is_dropped() {
         let group = own.lines().find_map(|line| line.split_once(":memory:")).map(|(_, path)| path.to_owned());
         std::thread::sleep(std::time::Duration::from_micros(300 * pause));
         drop(sandboxed);
-        let directory = format!("/sys/fs/cgroup/memory{}", group.unwrap_or_else(|| format!("/stampmill-{id}")));
+        let directory = format!(
+            "/sys/fs/cgroup/memory{}",
+            group.unwrap_or_else(|| format!("/stampmill-{}-{id}", std::process::id()))
+        );
         assert!(!std::path::Path::new(&directory).exists(), "{directory} after {pause} times 0.3 ms");
     }
 }
