@@ -86,7 +86,7 @@ impl Alone {
         agent.dispatch(convert::order_to_wire(&order), secrets);
         let journal = agent.journals().into_iter().next().ok_or(AloneError::NotBegun)?;
         loop {
-            for digest in agent.components.wanted() {
+            for (_, digest) in agent.components.wanted() {
                 let bytes = component(&digest).ok_or_else(|| "no plugin of the configuration has it".to_owned());
                 agent.components.arrived(&digest, bytes);
             }

@@ -44,9 +44,20 @@ pub(crate) struct Components {
 #[derive(Default)]
 struct State {
     loaded: BTreeMap<String, Arc<Plugin>>,
-    /// What is asked of the host, and who waits for it.
-    asked: BTreeMap<String, watch::Sender<Option<Arrival>>>,
+    /// What is asked of the host.
+    asked: BTreeMap<String, Asked>,
+    /// The number of the last question.
+    questions: u64,
 }
+
+struct Asked {
+    question: u64,
+    /// For all who wait for it.
+    answer: watch::Sender<Option<Arrival>>,
+}
+
+/// A question for the host, and the digest that it asks for. Numbers tell one that was asked from one that came after its answer.
+pub(crate) type Question = (u64, String);
 
 impl Components {
     pub(crate) fn new(state_directory: &Path, outbox: Arc<Notify>) -> std::io::Result<Self> {
@@ -94,13 +105,13 @@ impl Components {
     }
 
     /// What must be asked of the host; all of it again after a reconnection.
-    pub(crate) fn wanted(&self) -> Vec<String> {
-        self.lock().asked.keys().cloned().collect()
+    pub(crate) fn wanted(&self) -> Vec<Question> {
+        self.lock().asked.iter().map(|(digest, asked)| (asked.question, digest.clone())).collect()
     }
 
     /// The host's answer.
     pub(crate) fn arrived(&self, digest: &str, answer: Result<Vec<u8>, String>) {
-        let Some(waiting) = self.lock().asked.remove(digest) else {
+        let Some(asked) = self.lock().asked.remove(digest) else {
             return;
         };
         let arrival = match answer {
@@ -112,14 +123,18 @@ impl Components {
             Err(reason) => Err(ComponentError::Absent { digest: digest.to_owned(), reason }),
         };
         // Whoever asked may have been cancelled meanwhile.
-        let _ = waiting.send(Some(arrival));
+        let _ = asked.answer.send(Some(arrival));
     }
 
     async fn fetch(&self, digest: &str) -> Arrival {
         let mut answer = {
             let mut state = self.lock();
-            let asked = state.asked.entry(digest.to_owned());
-            asked.or_insert_with(|| watch::channel(None).0).subscribe()
+            let State { asked, questions, .. } = &mut *state;
+            let asked = asked.entry(digest.to_owned()).or_insert_with(|| {
+                *questions += 1;
+                Asked { question: *questions, answer: watch::channel(None).0 }
+            });
+            asked.answer.subscribe()
         };
         self.outbox.notify_one();
         let absent = || ComponentError::Absent { digest: digest.to_owned(), reason: "the worker is ending".to_owned() };
@@ -175,6 +190,24 @@ mod tests {
     fn age(path: &Path) {
         let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
         file.set_modified(SystemTime::now() - UNUSED_AGE).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_component_that_is_wanted_again_before_the_answer_is_kept_is_asked_for_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let components = Components::new(directory.path(), Arc::default()).unwrap();
+        let digest = hex::encode(Sha256::digest(b"wanted"));
+        let mut questions = Vec::new();
+        for _ in 0..2 {
+            let answered = async {
+                tokio::task::yield_now().await;
+                questions.extend(components.wanted());
+                components.arrived(&digest, Err("not now".to_owned()));
+            };
+            let (arrived, ()) = tokio::join!(components.fetch(&digest), answered);
+            assert!(arrived.is_err());
+        }
+        assert_eq!(questions, [(1, digest.clone()), (2, digest)]);
     }
 
     #[test]

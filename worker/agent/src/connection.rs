@@ -19,6 +19,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::Shared;
+use crate::components::Question;
 use crate::config::ConfigError;
 use crate::convert::info_to_wire;
 use crate::journal::JournalError;
@@ -220,7 +221,7 @@ async fn send(
     mut answers: mpsc::Receiver<WorkerMessage>,
     mut sent: Sent,
 ) -> Result<(), ConnectionError> {
-    let mut asked: Vec<String> = Vec::new();
+    let mut asked: Vec<Question> = Vec::new();
     let mut ping = tokio::time::interval(PING_EVERY);
     ping.tick().await;
     let mut farewell = false;
@@ -234,7 +235,7 @@ async fn send(
             shared.said_goodbye();
         }
         let wanted = shared.components.wanted();
-        for digest in wanted.iter().filter(|digest| !asked.contains(digest)) {
+        for (_, digest) in wanted.iter().filter(|question| !asked.contains(question)) {
             let digest = digest.clone();
             feed(sink, WorkerMessage::GetComponent { digest }.encode()?).await?;
         }
