@@ -93,6 +93,10 @@ pub fn run(bytes: &[u8]) {
 fn nothing_happened(house: &House, status: StatusCode, answer: &[u8]) {
     let (asks, calls) = house.host.asked();
     assert!(asks.is_empty() && calls.is_empty(), "{status} was answered, and yet {asks:?} {calls:?}");
+    if status == StatusCode::NOT_FOUND && answer.is_empty() {
+        // No route of the API's: in a host the pages answer.
+        return;
+    }
     let answer: Value = serde_json::from_slice(answer).expect("an error is JSON");
     let message = answer["error"]["message"].as_str().unwrap_or_default();
     assert!(!message.is_empty() && answer["error"]["code"].is_string(), "{status} says nothing: {answer}");
