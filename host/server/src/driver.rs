@@ -301,4 +301,6 @@ async fn load(store: &Store) -> anyhow::Result<(stampmill_engine::Snapshot, stam
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod obstacle;
+#[cfg(test)]
 mod tests;

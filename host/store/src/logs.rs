@@ -136,6 +136,17 @@ impl LogFiles {
         self.with(build, |log| log.append(&appending, frames))
     }
 
+    /// Writes to the logs of a build and makes it durable, as one: nobody else writes to them meanwhile.
+    ///
+    /// # Errors
+    /// Those of `work`, and of [`LogFiles::sync`].
+    pub fn store<T>(&self, build: BuildId, work: impl FnOnce(&Self) -> Result<T, LogError>) -> Result<T, LogError> {
+        let entry = self.shared.cache.get_or_open(build);
+        let _writer = entry.write();
+        let done = work(self)?;
+        entry.sync(&*self.shared.disk, &self.path(build)).map(|()| done)
+    }
+
     /// Ends the logs of one step, or of the whole build: nothing more comes. Idempotent; durable after [`LogFiles::sync`].
     pub fn finish(&self, build: BuildId, step: Option<u32>) -> Result<(), LogError> {
         self.with(build, |log| log.finish(&*self.shared.disk, &self.path(build), step))

@@ -69,7 +69,9 @@ pub fn build(workspace: &Path, packages: &[&str]) -> Result<Vec<Guest>, GuestBui
         return Ok(Vec::new());
     }
     ensure_target()?;
-    run_cargo(&workspace, &target_dir, packages)?;
+    for package in packages {
+        run_cargo(&workspace, &target_dir, package)?;
+    }
     let built = target_dir.join(TARGET).join(PROFILE);
     packages.iter().map(|package| collect(package, &built, &out_dir)).collect()
 }
@@ -114,15 +116,14 @@ fn target_root(out_dir: &Path) -> Option<&Path> {
     out_dir.ancestors().find(|above| above.join("CACHEDIR.TAG").is_file())
 }
 
-fn run_cargo(workspace: &Path, target_dir: &Path, packages: &[&str]) -> Result<(), GuestBuildError> {
+/// Builds the library of a package as a component and as nothing else: of one that is for Rust too there is no link-time optimisation.
+fn run_cargo(workspace: &Path, target_dir: &Path, package: &str) -> Result<(), GuestBuildError> {
     let mut cargo = Command::new(variable("CARGO")?);
     cargo
         .current_dir(workspace)
-        .args(["build", "--profile", PROFILE, "--target", TARGET, "--target-dir"])
+        .args(["rustc", "--package", package, "--lib", "--crate-type", "cdylib"])
+        .args(["--profile", PROFILE, "--target", TARGET, "--target-dir"])
         .arg(target_dir);
-    for package in packages {
-        cargo.args(["--package", package]);
-    }
     for name in OUTER_BUILD {
         cargo.env_remove(name);
     }
@@ -131,7 +132,7 @@ fn run_cargo(workspace: &Path, target_dir: &Path, packages: &[&str]) -> Result<(
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    Err(GuestBuildError(format!("building {} for {TARGET} failed ({}):\n{said}", packages.join(", "), output.status)))
+    Err(GuestBuildError(format!("building {package} for {TARGET} failed ({}):\n{said}", output.status)))
 }
 
 /// Copies a component to `OUT_DIR`, and has cargo watch what it was made from.

@@ -11,6 +11,7 @@ pub mod place;
 pub mod random;
 pub mod repository;
 pub mod small_disk;
+pub mod stranger;
 pub mod wire;
 
 pub use browser::{Browser, Tab};
@@ -22,6 +23,7 @@ pub use place::Place;
 pub use random::Random;
 pub use repository::Repository;
 pub use small_disk::{FragileDisk, SmallDisk};
+pub use stranger::stranger;
 
 /// A configuration in which a push to `main` of one repository is built: every kind of plugin takes part.
 #[must_use]

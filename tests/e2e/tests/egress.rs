@@ -8,7 +8,7 @@ use axum::extract::Request;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::Value;
-use stampmill_e2e::{Host, Place};
+use stampmill_e2e::{Host, Place, stranger};
 use tokio::net::TcpListener;
 
 /// The paths that were asked for.
@@ -133,22 +133,10 @@ environment = {{ ADDRESS = "{granted}" }}
     )
 }
 
-/// The guest program `step` with what it asks for in a manifest at its end.
-fn stranger() -> Vec<u8> {
-    let manifest = r#"{"manifest": 1, "id": "stranger-step", "version": "0.0.1", "kind": "step", "summary": "a test",
-        "permissions": ["command", "http", "secret", "workspace", "properties", "logs"]}"#;
-    let name = "stampmill:manifest";
-    let length = |mut number: usize| {
-        let mut bytes = Vec::new();
-        while number > 0x7f {
-            bytes.push((number & 0x7f) as u8 | 0x80);
-            number >>= 7;
-        }
-        bytes.push(number as u8);
-        bytes
-    };
-    let section = [&length(name.len())[..], name.as_bytes(), manifest.as_bytes()].concat();
-    [stampmill_guests::STEP, &[0], &length(section.len()), &section].concat()
+/// A component that asks for whatever there is.
+fn greedy() -> Vec<u8> {
+    let asks = ["command", "http", "secret", "workspace", "properties", "logs"];
+    stranger(stampmill_guests::STEP, "stranger-step", "step", &asks)
 }
 
 /// Each attempt of a step as `protocol target result × count`.
@@ -168,7 +156,7 @@ async fn a_step_reaches_what_it_was_granted_and_every_attempt_is_listed_with_its
     let (here, there) = (Heard::default(), Heard::default());
     let other = there.listen("").await?;
     let granted = here.listen(&format!("http://{other}/evil")).await?;
-    std::fs::write(place.path().join("stranger.wasm"), stranger())?;
+    std::fs::write(place.path().join("stranger.wasm"), greedy())?;
     std::fs::write(place.path().join("canary"), "canary-7261\n")?;
     let host = Host::up(place.path(), &config(&granted, &other)).await?;
     let forced = host.typed(&["force", "out", "--wait"]).await?;

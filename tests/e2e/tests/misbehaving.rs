@@ -5,9 +5,9 @@ use std::process::{Output, Stdio};
 
 use anyhow::{Context as _, ensure};
 use nix::sys::signal::Signal;
-use serde_json::{Value, json};
+use serde_json::Value;
 use stampmill_e2e::host::run;
-use stampmill_e2e::{Host, Place, stampmill};
+use stampmill_e2e::{Host, Place, stampmill, stranger};
 use tokio::process::{Child, Command};
 
 /// What the guest program `step` imports.
@@ -20,35 +20,8 @@ fn items(list: &Value) -> &Vec<Value> {
     list["items"].as_array().expect("a list has items")
 }
 
-/// A guest with the manifest that a stranger gave it, in a section at its end.
-fn component(bytes: &[u8], id: &str, kind: &str, asks: &[&str]) -> Vec<u8> {
-    let manifest = json!({
-        "manifest": 1, "id": id, "version": "0.0.1", "kind": kind, "summary": "a test", "permissions": asks,
-    });
-    let (name, manifest) = ("stampmill:manifest", manifest.to_string());
-    let mut section = length(name.len());
-    section.extend(name.bytes());
-    section.extend(manifest.bytes());
-    let mut bytes = bytes.to_vec();
-    bytes.push(0);
-    bytes.extend(length(section.len()));
-    bytes.extend(section);
-    bytes
-}
-
-/// A length as WebAssembly writes it (LEB128).
-fn length(mut number: usize) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while number > 0x7f {
-        bytes.push((number & 0x7f) as u8 | 0x80);
-        number >>= 7;
-    }
-    bytes.push(number as u8);
-    bytes
-}
-
 fn step() -> Vec<u8> {
-    component(stampmill_guests::STEP, "stranger-step", "step", &STEP_ASKS)
+    stranger(stampmill_guests::STEP, "stranger-step", "step", &STEP_ASKS)
 }
 
 fn said(output: &Output) -> String {
@@ -114,9 +87,9 @@ async fn a_component_that_can_not_be_used_is_refused_by_check_start_and_reload_w
     let place = Place::new()?;
     std::fs::write(place.path().join("canary"), "a secret")?;
     let write = |bytes: &[u8]| std::fs::write(place.path().join("stranger.wasm"), bytes);
-    let reporter = component(stampmill_guests::REPORTER, "stranger-reporter", "reporter", &["state"]);
-    let liar = component(stampmill_guests::REPORTER, "stranger-liar", "step", &["logs"]);
-    let undeclared = component(stampmill_guests::STEP, "stranger-step", "step", &STEP_ASKS[1..]);
+    let reporter = stranger(stampmill_guests::REPORTER, "stranger-reporter", "reporter", &["state"]);
+    let liar = stranger(stampmill_guests::REPORTER, "stranger-liar", "step", &["logs"]);
+    let undeclared = stranger(stampmill_guests::STEP, "stranger-step", "step", &STEP_ASKS[1..]);
     let cases: [Refused<'_>; 6] = [
         ("no component", b"#!/bin/sh\ntouch x\n", STEP_GRANT, ":3:8", &["`stranger`", "not a WebAssembly component"]),
         ("wrong kind", &reporter, STEP_GRANT, ":9:10", &["`stranger`", "is a reporter, and a step is expected"]),
@@ -352,8 +325,8 @@ async fn a_component_that_misbehaves_is_ended_with_its_name_while_others_go_on()
     // It accepts, by the kernel, and never answers.
     let silent = std::net::TcpListener::bind("127.0.0.1:0")?;
     std::fs::write(place.path().join("canary"), "a secret")?;
-    let reporting = component(stampmill_guests::REPORTER, "stranger-reporter", "reporter", &["state"]);
-    let polling = component(stampmill_guests::POLLER, "stranger-poller", "change-poller", &[]);
+    let reporting = stranger(stampmill_guests::REPORTER, "stranger-reporter", "reporter", &["state"]);
+    let polling = stranger(stampmill_guests::POLLER, "stranger-poller", "change-poller", &[]);
     std::fs::write(place.path().join("stranger.wasm"), step())?;
     std::fs::write(place.path().join("reporting.wasm"), reporting)?;
     std::fs::write(place.path().join("polling.wasm"), polling)?;

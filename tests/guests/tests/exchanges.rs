@@ -98,6 +98,7 @@ async fn another_origin_is_refused_before_anything_is_sent() {
     for (url, says) in [
         (format!("http://127.0.0.1:{port}@localhost/"), "user name or password"),
         (format!("http://user:pw@127.0.0.1:{port}/"), "user name or password"),
+        (format!("http://{}/", "a".repeat(1 << 20)), "bytes of URL"),
         ("not a url".to_owned(), "is no URL"),
         ("/relative".to_owned(), "is no URL"),
     ] {

@@ -36,7 +36,8 @@ pub(crate) struct LogQuery {
 }
 
 /// What `x-log-lost` says of a log that has no end although its step is over.
-const END_IS_LOST: &str = "the end of this log is lost, with its worker or with a part of its file";
+const END_IS_LOST: &str =
+    "the end of this log is lost: with its worker, with a part of its file, or because the build's logs are full";
 
 /// Where to begin.
 #[derive(Deserialize, JsonSchema)]
@@ -142,7 +143,11 @@ async fn whole(door: Door, who: Identity, at: LogAt, zstd: bool) -> Result<Respo
 fn takes_zstd(headers: &HeaderMap) -> bool {
     let named = |part: &str| {
         let (coding, parameters) = part.split_once(';').unwrap_or((part, ""));
-        let weight = parameters.trim().strip_prefix("q=").map_or(Some(1.0), |weight| weight.trim().parse::<f32>().ok());
+        let weight = match parameters.trim().split_once('=') {
+            None => parameters.trim().is_empty().then_some(1.0),
+            Some((name, weight)) if name.eq_ignore_ascii_case("q") => weight.parse::<f32>().ok(),
+            Some(_) => None,
+        };
         coding.trim().eq_ignore_ascii_case(ZSTD) && weight.is_some_and(|weight| weight > 0.0)
     };
     let lines = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());

@@ -98,6 +98,8 @@ pub const HTTP_CLIENTS_MAX: usize = 16;
 
 /// Body of a request to the outside.
 pub const HTTP_REQUEST_BYTES_MAX: usize = 16 << 20;
+/// The longest URL of a request.
+pub const HTTP_URL_BYTES_MAX: usize = 16 << 10;
 /// Headers of a request to the outside.
 pub const HTTP_HEADER_BYTES_MAX: usize = 32 << 10;
 /// Body of a response: it crosses into a guest of 64 MiB.

@@ -1,8 +1,10 @@
 //! Removes a directory with all that is in it, however it was made: nothing recurses and one directory is open at a time, so that a tree that
 //! is deep or wide on purpose takes neither the stack nor the descriptors of this process.
 
+use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use cap_std::fs::{Dir, MetadataExt, Permissions, PermissionsExt};
 
@@ -25,13 +27,13 @@ struct Doomed {
 /// # Errors
 /// When something cannot be removed; then a part may be gone.
 pub fn remove_tree(root: &Dir, path: &Path) -> io::Result<()> {
-    let mut doomed = vec![Doomed { path: path.to_owned(), looks: 0 }];
-    while let Some(last) = doomed.last_mut() {
+    let mut doomed = VecDeque::from([Doomed { path: path.to_owned(), looks: 0 }]);
+    while let Some(last) = doomed.back_mut() {
         last.looks += 1;
         let (path, looks) = (last.path.clone(), last.looks);
         match root.remove_dir(&path) {
-            Ok(()) => drop(doomed.pop()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => drop(doomed.pop()),
+            Ok(()) => drop(doomed.pop_back()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => drop(doomed.pop_back()),
             Err(error) if looks > LOOKS_MAX => return Err(error),
             Err(_) => empty(root, &path, &mut doomed)?,
         }
@@ -44,14 +46,14 @@ pub fn remove_tree(root: &Dir, path: &Path) -> io::Result<()> {
 /// # Errors
 /// As [`remove_tree`].
 pub fn empty_tree(root: &Dir) -> io::Result<()> {
-    let mut doomed = Vec::new();
+    let mut doomed = VecDeque::new();
     empty(root, Path::new("."), &mut doomed)?;
     let rest: Vec<PathBuf> = doomed.into_iter().map(|one| one.path).collect();
     rest.iter().try_for_each(|path| remove_tree(root, path))
 }
 
 /// Removes what is no directory, and adds what is one to those that are to go.
-fn empty(root: &Dir, path: &Path, doomed: &mut Vec<Doomed>) -> io::Result<()> {
+fn empty(root: &Dir, path: &Path, doomed: &mut VecDeque<Doomed>) -> io::Result<()> {
     let directory = open(root, path)?;
     for entry in directory.entries()? {
         let entry = entry?;
@@ -63,9 +65,9 @@ fn empty(root: &Dir, path: &Path, doomed: &mut Vec<Doomed>) -> io::Result<()> {
         } else if path.as_os_str().len() > PATH_BYTES {
             let up = move_up(&directory, Path::new(&name), root)?;
             // First in, last out: what is being removed now does not wait for it.
-            doomed.insert(0, Doomed { path: up, looks: 0 });
+            doomed.push_front(Doomed { path: up, looks: 0 });
         } else {
-            doomed.push(Doomed { path: path.join(name), looks: 0 });
+            doomed.push_back(Doomed { path: path.join(name), looks: 0 });
         }
     }
     Ok(())
@@ -83,8 +85,10 @@ fn open(root: &Dir, path: &Path) -> io::Result<Dir> {
 
 /// Moves a directory to the top, under a name that nothing has there.
 fn move_up(from: &Dir, name: &Path, root: &Dir) -> io::Result<PathBuf> {
-    let mut number = 0_u64;
+    // Never one that was tried before: somebody may have filled the directory with the first names.
+    static NUMBERS: AtomicU64 = AtomicU64::new(0);
     loop {
+        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
         let up = PathBuf::from(format!(".stampmill-removed-{number}"));
         match root.symlink_metadata(&up) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -92,7 +96,7 @@ fn move_up(from: &Dir, name: &Path, root: &Dir) -> io::Result<PathBuf> {
                 return Ok(up);
             }
             Err(error) => return Err(error),
-            Ok(_) => number += 1,
+            Ok(_) => {}
         }
     }
 }

@@ -106,6 +106,14 @@ impl Agent {
         if let Err(error) = connection.await {
             tracing::error!(%error, "the connection's task failed");
         }
+        // With it end the sandboxes that are ready.
+        let end = move || {
+            drop(shared);
+            stampmill_sandbox::settle();
+        };
+        if let Err(error) = tokio::task::spawn_blocking(end).await {
+            tracing::error!(%error, "sandboxes could not be ended in order");
+        }
         Ok(())
     }
 }

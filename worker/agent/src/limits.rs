@@ -85,6 +85,9 @@ pub const WORK_LOOK_SHARE: u32 = 20;
 /// The longest path within a work directory that is followed when it is measured: no compiler takes longer ones, and the kernel takes 4095.
 pub const WORK_PATH_BYTES: usize = 3072;
 
+/// What the paths of directories that wait to be measured may take up in memory: a million of the longest ones would take gigabytes.
+pub const WORK_WAITING_BYTES: usize = 64 << 20;
+
 /// Below this much free space in the state directory the worker declines builds.
 pub const FREE_BYTES_MIN: u64 = 256 * 1024 * 1024;
 

@@ -73,6 +73,8 @@ fn forms(secret: &str, all: &mut BTreeSet<Vec<u8>>) {
         let once = STANDARD.encode(bytes);
         for form in [
             text.to_owned(),
+            // As the name of a host is written that somebody made of it.
+            text.to_lowercase(),
             percent.to_lowercase(),
             percent,
             gentle.clone(),
@@ -239,6 +241,11 @@ mod tests {
             let shown = masked(&["a long secret 4711"], STANDARD.encode(&long).as_bytes());
             assert!(shown.matches("***").count() == 3 && shown.len() < 70, "{before}: {shown}");
         }
+    }
+
+    #[test]
+    fn a_secret_that_became_the_name_of_a_host_is_masked() {
+        assert_eq!(masked(&["AbC123xYz"], b"https://abc123xyz.example/ AbC123xYz"), "https://***.example/ ***");
     }
 
     #[test]

@@ -73,10 +73,9 @@ pub(crate) async fn run(context: &Context, number: u32, plan: &StepPlan, config:
         Ok(()) => ended,
         Err(error) => ended.and(Err(error.to_string())),
     };
-    let ended = match ended {
-        Ok(ended) if context.work().is_due_after(begun.elapsed()) => step.too_much().await.map_or(Ok(ended), Err),
-        ended => ended,
-    };
+    // However it ended: one that fails each time fills the directory as well.
+    let too_much = if context.work().is_due_after(begun.elapsed()) { step.too_much().await } else { None };
+    let ended = ended.and_then(|ended| too_much.map_or(Ok(ended), Err));
     let ended = match ended {
         Ok(ended) => ended,
         Err(why) => step.broken(&why).await,

@@ -4,7 +4,7 @@ use nix::unistd::geteuid;
 use std::os::fd::AsFd;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use crate::limits::PREPARED_AGE_MAX;
@@ -20,7 +20,14 @@ pub(crate) struct Ahead {
     identity: Identity,
     limits: Limits,
     /// There from the first command on: a worker that waits has none.
-    ready: OnceLock<Mutex<Receiver<Made>>>,
+    pool: OnceLock<Pool>,
+}
+
+/// The sandboxes that are ready, and the thread that makes them.
+#[derive(Debug)]
+struct Pool {
+    ready: Mutex<Receiver<Made>>,
+    maker: Option<JoinHandle<()>>,
 }
 
 /// A sandbox that waits for its policy. Dropping it ends it.
@@ -32,7 +39,7 @@ struct Made {
 
 impl Ahead {
     pub(crate) fn new(count: usize, identity: Identity, limits: Limits) -> Self {
-        Self { count, identity, limits, ready: OnceLock::new() }
+        Self { count, identity, limits, pool: OnceLock::new() }
     }
 
     /// The same, with none ready yet.
@@ -63,8 +70,8 @@ impl Ahead {
 
     /// The first that is fresh and has not failed.
     fn take(&self, helper: &Helper) -> Option<Sandboxed> {
-        let ready = self.ready.get_or_init(|| Mutex::new(self.start(helper)));
-        let ready = ready.lock().unwrap_or_else(PoisonError::into_inner);
+        let pool = self.pool.get_or_init(|| self.start(helper));
+        let ready = pool.ready.lock().unwrap_or_else(PoisonError::into_inner);
         while let Ok(made) = ready.try_recv() {
             let sound = matches!(protocol::hear::<Report>(&made.waiting.control), Ok(Heard::Nothing));
             if sound && made.at.elapsed() < PREPARED_AGE_MAX {
@@ -75,7 +82,7 @@ impl Ahead {
     }
 
     /// A thread that keeps as many ready as there are to be; it ends when nobody can take one any more.
-    fn start(&self, helper: &Helper) -> Receiver<Made> {
+    fn start(&self, helper: &Helper) -> Pool {
         // The last one waits in the thread's hands.
         let (made, ready) = sync_channel(self.count.saturating_sub(1));
         let (identity, limits) = (self.identity, self.limits.clone());
@@ -87,8 +94,20 @@ impl Ahead {
             {}
         };
         // Without a thread there are none ahead.
-        let _ = thread::Builder::new().name("sandboxes".to_owned()).spawn(making);
-        ready
+        let maker = thread::Builder::new().name("sandboxes".to_owned()).spawn(making).ok();
+        Pool { ready: Mutex::new(ready), maker }
+    }
+}
+
+impl Drop for Ahead {
+    /// Ends those that are ready, and waits for the one that is being made: at the end of a process its group would stay.
+    fn drop(&mut self) {
+        let Some(Pool { ready, maker }) = self.pool.take() else { return };
+        drop(ready);
+        if let Some(maker) = maker {
+            // A panic in there has ended what it held.
+            let _ = maker.join();
+        }
     }
 }
 

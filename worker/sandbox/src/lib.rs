@@ -54,4 +54,4 @@ pub use helper::enter_if_asked;
 pub use limits::{BUILD_DIR, HOME_DIR, PROXY_ADDRESS, SECRETS_DIR};
 pub use policy::{Floor, Identity, Input, Limits, Network, Policy, PolicyError, PrivateFile};
 pub use probe::{Mechanisms, Tier, probe};
-pub use spawn::{End, Ending, Helper, SandboxError, Sandboxed, Usage, spawn};
+pub use spawn::{End, Ending, Helper, SandboxError, Sandboxed, Usage, settle, spawn};

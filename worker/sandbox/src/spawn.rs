@@ -473,23 +473,49 @@ impl Drop for Sandboxed {
     }
 }
 
+/// What is waited for in the background, in order.
+enum Ended {
+    Sandbox(Process, Option<Group>),
+    /// Somebody who waits until all before is gone.
+    Asked(Sender<()>),
+}
+
+/// There from the first sandbox on that has ended; none when there could be no thread.
+static BURIER: OnceLock<Option<Sender<Ended>>> = OnceLock::new();
+
 /// Waits for a helper that ends, then removes its group, in the background.
 fn bury(helper: Process, cgroup: Option<Group>) {
-    type Ended = (Process, Option<Group>);
-    static BURIER: OnceLock<Option<Sender<Ended>>> = OnceLock::new();
-    let wait = |(mut helper, cgroup): Ended| {
-        // It fails only when it was waited for already.
-        let _ = helper.wait();
-        drop(cgroup);
-    };
     let start = || {
-        let (sender, ended) = channel::<Ended>();
-        let waiting = move || ended.into_iter().for_each(wait);
+        let (sender, ended) = channel();
+        let waiting = move || ended.into_iter().for_each(see_off);
+        // The thread ends only with the process.
         thread::Builder::new().name("ended-sandboxes".to_owned()).spawn(waiting).ok().map(|_| sender)
     };
+    let ended = Ended::Sandbox(helper, cgroup);
     match BURIER.get_or_init(start) {
-        // The thread ends only with the process.
-        Some(burier) => drop(burier.send((helper, cgroup))),
-        None => wait((helper, cgroup)),
+        Some(burier) => drop(burier.send(ended)),
+        None => see_off(ended),
+    }
+}
+
+fn see_off(ended: Ended) {
+    match ended {
+        Ended::Sandbox(mut helper, cgroup) => {
+            // It fails only when it was waited for already.
+            let _ = helper.wait();
+            drop(cgroup);
+        }
+        // Whoever asked may have gone.
+        Ended::Asked(whom) => drop(whom.send(())),
+    }
+}
+
+/// Waits until nothing is left of the sandboxes that this process has ended: for its own end, which would leave their groups behind.
+pub fn settle() {
+    let Some(Some(burier)) = BURIER.get() else { return };
+    let (asked, answer) = channel();
+    if burier.send(Ended::Asked(asked)).is_ok() {
+        // An error means that the thread has ended, and with it what it waited for.
+        let _ = answer.recv();
     }
 }

@@ -4,14 +4,13 @@
 use std::fs::File;
 use std::io;
 
-use redb::StorageBackend;
-use redb::backends::FileBackend;
 use stampmill_engine::input::Submission;
 use stampmill_model::{BuildEvent, BuildId, SeenChange, SourceStamp, WorkerInfo};
 use stampmill_store::RealDisk;
 use tempfile::TempDir;
 use tokio::sync::Notify;
 
+use super::obstacle::{self, Obstacle};
 use super::*;
 
 /// How long anything may take on a loaded machine.
@@ -54,7 +53,9 @@ impl Disk {
         state.armed = None;
         state.failed
     }
+}
 
+impl Obstacle for Disk {
     fn change(&self) -> io::Result<()> {
         let mut state = lock(&self.0);
         let Some((left, fault)) = state.armed else { return Ok(()) };
@@ -79,43 +80,6 @@ impl Disk {
             DiskState { armed: Some((_, Fault::Dead)), failed: true } => Err(io::Error::from_raw_os_error(EIO)),
             _ => Ok(()),
         }
-    }
-}
-
-#[derive(Debug)]
-struct Backend {
-    file: FileBackend,
-    disk: Arc<Disk>,
-}
-
-impl StorageBackend for Backend {
-    fn len(&self) -> io::Result<u64> {
-        self.disk.look()?;
-        self.file.len()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.disk.look()?;
-        self.file.read(offset, out)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.disk.change()?;
-        self.file.set_len(len)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.disk.change()?;
-        self.file.sync_data()
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.disk.change()?;
-        self.file.write(offset, data)
-    }
-
-    fn close(&self) -> io::Result<()> {
-        self.file.close()
     }
 }
 
@@ -205,7 +169,7 @@ impl Running {
         let of_store = Arc::clone(&disk);
         let opener = move |file: File| {
             let disk = Arc::clone(&of_store);
-            redb::Builder::new().create_with_backend(Backend { file: FileBackend::new(file)?, disk })
+            obstacle::database(file, disk)
         };
         let store = Store::open_on(&directory.path().join("data"), opener, Arc::new(RealDisk)).unwrap();
         let (handle, inbox) = channel();

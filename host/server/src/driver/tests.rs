@@ -5,13 +5,12 @@ use std::io;
 use std::sync::{Condvar, MutexGuard};
 
 use futures_util::future::join_all;
-use redb::StorageBackend;
-use redb::backends::FileBackend;
 use stampmill_model::SeenChange;
 use stampmill_store::RealDisk;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
+use super::obstacle::{self, Obstacle};
 use super::*;
 
 /// How long anything may take on a loaded machine.
@@ -43,16 +42,6 @@ impl Disk {
         self.changed.notify_all();
     }
 
-    fn sync(&self) -> io::Result<()> {
-        let mut state = self.state();
-        state.syncs += 1;
-        state.waits = state.held;
-        self.changed.notify_all();
-        let mut state = self.changed.wait_while(state, |state| state.held).unwrap_or_else(PoisonError::into_inner);
-        state.waits = false;
-        if state.broken { Err(io::Error::from_raw_os_error(5)) } else { Ok(()) }
-    }
-
     /// Waits until a sync waits; not to be called where the driver runs.
     fn wait_until_a_sync_waits(&self) {
         let waited = self.changed.wait_timeout_while(self.state(), PATIENCE, |state| !state.waits);
@@ -61,36 +50,15 @@ impl Disk {
     }
 }
 
-#[derive(Debug)]
-struct Backend {
-    file: FileBackend,
-    disk: Arc<Disk>,
-}
-
-impl StorageBackend for Backend {
-    fn len(&self) -> io::Result<u64> {
-        self.file.len()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.file.read(offset, out)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.file.set_len(len)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.disk.sync()?;
-        self.file.sync_data()
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.file.write(offset, data)
-    }
-
-    fn close(&self) -> io::Result<()> {
-        self.file.close()
+impl Obstacle for Disk {
+    fn sync(&self) -> io::Result<()> {
+        let mut state = self.state();
+        state.syncs += 1;
+        state.waits = state.held;
+        self.changed.notify_all();
+        let mut state = self.changed.wait_while(state, |state| state.held).unwrap_or_else(PoisonError::into_inner);
+        state.waits = false;
+        if state.broken { Err(io::Error::from_raw_os_error(5)) } else { Ok(()) }
     }
 }
 
@@ -141,7 +109,7 @@ impl Ready {
         let of_store = Arc::clone(&disk);
         let opener = move |file: File| {
             let disk = Arc::clone(&of_store);
-            redb::Builder::new().create_with_backend(Backend { file: FileBackend::new(file)?, disk })
+            obstacle::database(file, disk)
         };
         let store = Store::open_on(&directory.path().join("data"), opener, Arc::new(RealDisk)).unwrap();
         let (handle, inbox) = channel();

@@ -13,6 +13,7 @@ use stampmill_engine::Input;
 use stampmill_model::{BuildId, BuildState, WorkerName};
 use stampmill_protocol::{Event as Told, HostMessage, LogFrame, PROTOCOL, RefusalCause, WorkerMessage};
 use stampmill_service::Event;
+use stampmill_store::LogError;
 use stampmill_store::logs::{Frame, LogFiles};
 use tokio::sync::mpsc;
 
@@ -352,31 +353,43 @@ fn add_frames(parts: &mut Vec<Part>, sent: Vec<LogFrame>) {
     }
 }
 
+/// Writes what came for the logs of one build.
+fn write_parts(logs: &LogFiles, build: BuildId, parts: &[Part], grown: &mut Vec<Event>) -> Result<(), LogError> {
+    for part in parts {
+        let frames = match part {
+            Part::Frames(frames) => frames,
+            Part::End(step) => {
+                logs.finish(build, *step)?;
+                continue;
+            }
+        };
+        let taken = logs.take(build, frames)?;
+        if taken.torn_bytes > 0 {
+            tracing::warn!(%build, bytes = taken.torn_bytes, "the end of its log file was not whole and is cut away");
+        }
+        if taken.lost > 0 {
+            tracing::warn!(%build, frames = taken.lost, "pieces of a log that can't go on were dropped");
+        }
+        if taken.written == 0 {
+            continue;
+        }
+        grown.extend(frames.iter().map(|frame| Event::LogGrew {
+            build,
+            step: frame.step,
+            log: frame.log.clone(),
+            lines: frame.first_line + u64::from(frame.newlines),
+        }));
+    }
+    Ok(())
+}
+
 /// Writes the logs of a batch and syncs them; answers what watchers are to be told.
 fn write_logs(logs: &LogFiles, parts: &BTreeMap<BuildId, Vec<Part>>) -> anyhow::Result<Vec<Event>> {
     let mut grown = Vec::new();
     for (build, parts) in parts {
-        for part in parts {
-            match part {
-                Part::Frames(frames) => {
-                    let taken = logs.take(*build, frames);
-                    let taken = taken.with_context(|| format!("a log of build {build} can't be stored"))?;
-                    if taken.lost > 0 {
-                        tracing::warn!(%build, frames = taken.lost, "pieces of a log that can't go on were dropped");
-                    }
-                    grown.extend(frames.iter().map(|frame| Event::LogGrew {
-                        build: *build,
-                        step: frame.step,
-                        log: frame.log.clone(),
-                        lines: frame.first_line + u64::from(frame.newlines),
-                    }));
-                }
-                Part::End(step) => logs.finish(*build, *step)?,
-            }
-        }
+        logs.store(*build, |logs| write_parts(logs, *build, parts, &mut grown))
+            .with_context(|| format!("a log of build {build} can't be stored"))?;
     }
-    let builds: Vec<BuildId> = parts.keys().copied().collect();
-    logs.sync(&builds)?;
     Ok(grown)
 }
 

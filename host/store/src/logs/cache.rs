@@ -73,11 +73,19 @@ impl Entries {
 #[derive(Default)]
 pub(super) struct OpenLog {
     state: Mutex<State>,
+    /// Held from an append to the end of its sync.
+    writer: Mutex<()>,
 }
 
 impl OpenLog {
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets one writer at a time append and sync: who finds that a frame was appended before must not take it for durable while the sync of
+    /// whoever did that is under way, and may fail.
+    pub(super) fn write(&self) -> MutexGuard<'_, ()> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes durable what was appended. Readers and appends don't wait for it.

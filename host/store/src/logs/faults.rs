@@ -5,6 +5,9 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Duration;
 
 use super::tests::{BUILD, frames, text_of};
 use super::*;
@@ -146,6 +149,55 @@ fn what_a_failed_sync_has_cut_away_is_not_called_safe_to_another_who_appended_it
     assert!(logs.sync(&[BUILD]).is_err(), "what the other has appended is gone too");
     store(&logs, &all).unwrap();
     assert_eq!(text_of(&logs), text);
+}
+
+/// A disk whose first sync waits until it is told, and fails.
+struct Held {
+    syncing: Sender<()>,
+    go: Mutex<Option<Receiver<()>>>,
+}
+
+impl Disk for Held {
+    fn sync(&self, file: &File) -> io::Result<()> {
+        let Some(go) = self.go.lock().unwrap().take() else { return file.sync_data() };
+        self.syncing.send(()).unwrap();
+        go.recv().unwrap();
+        Err(io::Error::from_raw_os_error(EIO))
+    }
+}
+
+#[test]
+fn frames_whose_sync_is_under_way_are_not_safe_to_another_who_sends_them_again() {
+    let text = "a\nb\nc\n";
+    let all = frames(text, 2);
+    let (syncing, begun) = channel();
+    let (let_go, go) = channel();
+    let directory = tempfile::tempdir().unwrap();
+    let disk = Arc::new(Held { syncing, go: Mutex::new(Some(go)) });
+    let logs = LogFiles::open_on(directory.path(), disk).unwrap();
+    let send = || logs.store(BUILD, |logs| logs.take(BUILD, &all));
+    thread::scope(|scope| {
+        let first = scope.spawn(send);
+        begun.recv().unwrap();
+        let second = scope.spawn(send);
+        // Time enough to find them there, were it let.
+        thread::sleep(Duration::from_millis(100));
+        let_go.send(()).unwrap();
+        assert!(first.join().unwrap().is_err());
+        assert_eq!(second.join().unwrap().unwrap().written, all.len());
+    });
+    assert_eq!(text_of(&logs), text);
+}
+
+#[test]
+fn an_end_that_finds_a_part_of_the_file_gone_says_so() {
+    let (directory, logs, _) = shortened(1);
+    logs.finish(BUILD, None).unwrap();
+    logs.sync(&[BUILD]).unwrap();
+    for logs in [logs, LogFiles::open(directory.path()).unwrap()] {
+        let info = logs.info(BUILD, 1, "stdio").unwrap().unwrap();
+        assert!(info.lost && !info.ended, "{info:?}");
+    }
 }
 
 /// A log whose file has lost the end of what was acknowledged, and its frames.

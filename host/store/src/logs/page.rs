@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::cache::{Open, State};
 use super::index::{FrameRef, LogIndex};
-use super::scan::{Check, read_body, read_frame, scan};
+use super::scan::{Both, Check, read_frame, scan};
 use super::{LogError, LogInfo};
 use crate::limits::{LOG_PAGE_BYTES_MAX, LOG_PAGE_LINES_MAX};
 
@@ -33,7 +33,7 @@ pub struct RawLog {
     skip: usize,
 }
 
-/// A log as it is stored: zstd frames, one after the other.
+/// A log as it is stored: zstd frames, one after the other, of which each has exactly the bytes that it says.
 pub struct CompressedLog {
     raw: RawLog,
 }
@@ -51,7 +51,8 @@ impl Iterator for CompressedLog {
 
     fn next(&mut self) -> Option<Self::Item> {
         let frame = self.raw.frames.next()?;
-        Some(checked(read_body(&self.raw.file, &frame), &self.raw.path, &frame))
+        // A worker that means ill could have sent one that unpacks to whatever size.
+        Some(read(&self.raw.file, &self.raw.path, &frame).map(|both| both.body))
     }
 }
 
@@ -61,7 +62,7 @@ impl Iterator for RawLog {
     fn next(&mut self) -> Option<Self::Item> {
         let frame = self.frames.next()?;
         let skip = std::mem::take(&mut self.skip);
-        Some(read(&self.file, &self.path, &frame).map(|mut raw| {
+        Some(read(&self.file, &self.path, &frame).map(|Both { mut raw, .. }| {
             raw.drain(..skip.min(raw.len()));
             raw
         }))
@@ -146,7 +147,7 @@ impl Open {
             (Some(known), _) => known,
             (None, None) => false,
             (None, Some(frame)) => match read(&self.file, path, frame) {
-                Ok(raw) => raw.last() != Some(&b'\n'),
+                Ok(Both { raw, .. }) => raw.last() != Some(&b'\n'),
                 // Whoever reads it is told; the other logs of the build can be listed all the same.
                 Err(LogError::Corrupt { .. }) => false,
                 Err(error) => return Err(error),
@@ -205,7 +206,7 @@ impl LinePart {
             bytes: Vec::new(),
         };
         for frame in &self.frames {
-            let raw = read(&self.file, &self.path, frame)?;
+            let Both { raw, .. } = read(&self.file, &self.path, frame)?;
             if page.fill(&raw) == Filled::Enough {
                 break;
             }
@@ -276,13 +277,8 @@ impl PageFiller {
     }
 }
 
-fn read(file: &File, path: &Path, frame: &FrameRef) -> Result<Vec<u8>, LogError> {
-    checked(read_frame(file, frame), path, frame)
-}
-
-/// What was read of a frame, or the error that names it.
-fn checked(read: io::Result<Result<Vec<u8>, String>>, path: &Path, frame: &FrameRef) -> Result<Vec<u8>, LogError> {
-    read.map_err(LogError::io("read", path))?.map_err(|problem| LogError::Corrupt {
+fn read(file: &File, path: &Path, frame: &FrameRef) -> Result<Both, LogError> {
+    read_frame(file, frame).map_err(LogError::io("read", path))?.map_err(|problem| LogError::Corrupt {
         path: path.to_owned(),
         at: frame.body_at,
         problem,

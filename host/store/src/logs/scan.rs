@@ -51,32 +51,36 @@ fn read_header(file: &File, at: u64, len: u64) -> io::Result<Option<(Header, usi
     Ok(Header::decode(bytes))
 }
 
-/// The body of a frame as it is stored: one zstd frame; checked against its checksum.
-pub(super) fn read_body(file: &File, frame: &FrameRef) -> io::Result<Result<Vec<u8>, String>> {
-    let mut body = vec![0; frame.body_len as usize];
-    file.read_exact_at(&mut body, frame.body_at)?;
-    if crc32fast::hash(&body) != frame.body_crc {
-        return Ok(Err("its checksum is wrong".to_owned()));
-    }
-    Ok(Ok(body))
+/// A frame's body as it is stored, and its bytes.
+pub(super) struct Both {
+    pub(super) body: Vec<u8>,
+    pub(super) raw: Vec<u8>,
 }
 
-/// The bytes of a frame. They are exactly what the header says, or it is an error; never more is decompressed than the header allows.
-pub(super) fn read_frame(file: &File, frame: &FrameRef) -> io::Result<Result<Vec<u8>, String>> {
-    let body = match read_body(file, frame)? {
-        Ok(body) => body,
-        Err(problem) => return Ok(Err(problem)),
-    };
-    let raw = match zstd::bulk::decompress(&body, frame.raw_len as usize) {
-        Ok(raw) => raw,
-        Err(error) => return Ok(Err(format!("it can't be decompressed: {error}"))),
-    };
+/// Reads a frame. Its bytes are exactly what the header says, or it is an error; never more is decompressed than the header allows.
+pub(super) fn read_frame(file: &File, frame: &FrameRef) -> io::Result<Result<Both, String>> {
+    let mut body = vec![0; frame.body_len as usize];
+    match file.read_exact_at(&mut body, frame.body_at) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            return Ok(Err("the file ends within it".to_owned()));
+        }
+        read => read?,
+    }
+    Ok(unpack(&body, frame).map(|raw| Both { body, raw }))
+}
+
+fn unpack(body: &[u8], frame: &FrameRef) -> Result<Vec<u8>, String> {
+    if crc32fast::hash(body) != frame.body_crc {
+        return Err("its checksum is wrong".to_owned());
+    }
+    let raw = zstd::bulk::decompress(body, frame.raw_len as usize)
+        .map_err(|error| format!("it can't be decompressed: {error}"))?;
     if raw.len() != frame.raw_len as usize {
-        return Ok(Err(format!("it has {} bytes and says {}", raw.len(), frame.raw_len)));
+        return Err(format!("it has {} bytes and says {}", raw.len(), frame.raw_len));
     }
     let newlines = raw.iter().filter(|byte| **byte == b'\n').count();
     if newlines != frame.newlines as usize {
-        return Ok(Err(format!("it has {newlines} newlines and says {}", frame.newlines)));
+        return Err(format!("it has {newlines} newlines and says {}", frame.newlines));
     }
-    Ok(Ok(raw))
+    Ok(raw)
 }

@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use stampmill_model::{BuildId, LogName};
 
 use super::cache::{Open, State};
@@ -65,13 +66,14 @@ impl State {
         if !path.exists() {
             return Ok(());
         }
-        self.open_for_writing(disk, path)?;
+        // Whoever has something to add comes before the end: what was cut away now was acknowledged, or is nobody's to send any more.
+        let kind = if self.open_for_writing(disk, path)? > 0 { Kind::Lost } else { Kind::End };
         let open = self.writing();
         let ends: Vec<_> = open
             .index
             .logs()
             .filter(|(of, _, log)| !log.ended && !log.lost && step.is_none_or(|step| step == *of))
-            .map(|(of, name, log)| Header::mark(Kind::End, of, name, Some(log)))
+            .map(|(of, name, log)| Header::mark(kind, of, name, Some(log)))
             .collect();
         let mut bytes = Vec::new();
         for header in &ends {
@@ -113,6 +115,10 @@ impl State {
             return Ok(0);
         }
         let file = open_or_make(disk, path)?;
+        if matches!(self, Self::Failed) {
+            // What the kernel still shows may not be on the disk. If it keeps it all the same, a sync has said so before.
+            let _ = posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
+        }
         let len = file.metadata().map_err(LogError::io("read", path))?.len();
         let (index, end) = scan(&file, len, Check::Bodies).map_err(LogError::io("read", path))?;
         if end < len {

@@ -5,38 +5,17 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use anyhow::ensure;
-use serde_json::json;
-use stampmill_e2e::{Place, Repository};
+use stampmill_e2e::{Place, Repository, stranger};
 
 use super::house::{House, Plan, plain, step};
 
 const MAPPED: &str = "[codebases]\nplugin = \"repository-map\"\nconfig = { \"PLACE/app.git\" = \"app\" }\n\
                       [plugin.stranger]\nfile = \"stranger.wasm\"\n[secret.canary]\nfile = \"canary\"\n";
 
-/// A component with the manifest of a stranger.
-fn stranger() -> Vec<u8> {
+/// A component that asks for whatever there is.
+fn greedy() -> Vec<u8> {
     let asks = ["command", "http", "secret", "workspace", "properties", "logs"];
-    let manifest = json!({
-        "manifest": 1, "id": "stranger-step", "version": "0.0.1", "kind": "step", "summary": "a test", "permissions": asks,
-    })
-    .to_string();
-    let name = "stampmill:manifest";
-    let length = |mut number: usize| {
-        let mut bytes = Vec::new();
-        while number > 0x7f {
-            bytes.push((number & 0x7f) as u8 | 0x80);
-            number >>= 7;
-        }
-        bytes.push(number as u8);
-        bytes
-    };
-    let mut section = length(name.len());
-    section.extend(name.bytes().chain(manifest.bytes()));
-    let mut bytes = stampmill_guests::STEP.to_vec();
-    bytes.push(0);
-    bytes.extend(length(section.len()));
-    bytes.extend(section);
-    bytes
+    stranger(stampmill_guests::STEP, "stranger-step", "step", &asks)
 }
 
 /// A step of the stranger; it may fail.
@@ -57,7 +36,7 @@ fn prepare(place: &Place) -> anyhow::Result<Repository> {
     fs::set_permissions(place.path().join("outside"), std::os::unix::fs::PermissionsExt::from_mode(0o777))?;
     fs::write(place.path().join("outside/precious"), "precious")?;
     fs::set_permissions(place.path().join("outside/precious"), std::os::unix::fs::PermissionsExt::from_mode(0o666))?;
-    fs::write(place.path().join("stranger.wasm"), stranger())?;
+    fs::write(place.path().join("stranger.wasm"), greedy())?;
     fs::write(place.path().join("canary"), "a secret")?;
     Repository::named(place.path(), "app")
 }

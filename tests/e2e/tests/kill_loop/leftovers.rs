@@ -49,12 +49,7 @@ impl ControlGroup {
         let mut left = Vec::new();
         for root in self.roots.iter().map(|root| root.join("own")) {
             let entries = std::fs::read_dir(&root).into_iter().flatten().flatten();
-            // One without processes, left by a process that ended while it made a sandbox ahead, goes at the next start.
-            let is_used = |group: &Path| {
-                std::fs::read_to_string(group.join("cgroup.procs")).is_ok_and(|processes| !processes.is_empty())
-            };
-            let groups = entries.map(|entry| entry.path()).filter(|path| path.is_dir() && is_used(path));
-            left.extend(groups.map(|group| group.display().to_string()));
+            left.extend(entries.filter(|entry| entry.path().is_dir()).map(|entry| entry.path().display().to_string()));
             let processes = std::fs::read_to_string(root.join("cgroup.procs")).unwrap_or_default();
             left.extend(processes.lines().map(|id| format!("process {id} in {}", root.display())));
         }

@@ -51,6 +51,29 @@ async fn a_log_is_served_by_range_by_tail_and_whole() {
 }
 
 #[tokio::test]
+async fn a_whole_log_goes_out_as_it_is_stored_to_who_takes_it_so() {
+    let house = house();
+    let plain = get(LOG).answer(&house).await.2;
+    for (takes, zstd) in [
+        ("gzip, deflate, br, zstd", true),
+        ("gzip;q=1.0, ZSTD; q=0.5", true),
+        ("zstd;q=0", false),
+        ("zstd;Q=0.0", false),
+        ("zstd;x=1", false),
+        ("zstdd, gzip, *", false),
+        ("", false),
+    ] {
+        let (status, headers, body) = get(LOG).header("accept-encoding", takes).answer(&house).await;
+        assert_eq!((status, &headers["vary"]), (StatusCode::OK, &"accept-encoding".parse().unwrap()), "{takes}");
+        assert_eq!(headers.get("content-encoding"), zstd.then(|| "zstd".parse().unwrap()).as_ref(), "{takes}");
+        let text = if zstd { zstd::decode_all(body.as_slice()).unwrap() } else { body };
+        assert_eq!(text, plain, "{takes}");
+    }
+    let (_, headers, _) = get(&format!("{LOG}?tail=2")).header("accept-encoding", "zstd").answer(&house).await;
+    assert_eq!(headers.get("content-encoding"), None, "a part is cut from within");
+}
+
+#[tokio::test]
 async fn a_log_without_a_line_is_empty_and_not_missing() {
     let house = house();
     for query in ["", "?tail=5", "?first=1&count=5"] {

@@ -60,7 +60,7 @@ pub(crate) async fn show(
         }
         @if info.lost {
             p.error role="alert" {
-                "The end of this log is lost: its worker went away before it had handed it in, or a part of the host's log file is gone."
+                "The end of this log is lost: its worker went away before it had handed it in, a part of the host's log file is gone, or the build's logs have reached the most that the host keeps."
             }
         }
         (pages(&address, &info, &lines))

@@ -124,6 +124,9 @@ impl Request {
         if matches!(method, Method::CONNECT | Method::TRACE) {
             return Err(Fault::Refused(format!("method `{method}` is not available to plugins")));
         }
+        if self.url.len() > limits::HTTP_URL_BYTES_MAX {
+            return Err(too_large("bytes of URL", self.url.len() as u64, limits::HTTP_URL_BYTES_MAX as u64));
+        }
         let shown = super::log::cut(&self.url, 200);
         let url = Url::parse(&self.url).map_err(|error| Fault::Refused(format!("{shown:?} is no URL: {error}")))?;
         if !url.username().is_empty() || url.password().is_some() {

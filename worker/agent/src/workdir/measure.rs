@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, Metadata, MetadataExt, Permissions, PermissionsExt as _, ReadDir};
 
-use crate::limits::WORK_PATH_BYTES;
+use crate::limits::{WORK_PATH_BYTES, WORK_WAITING_BYTES};
 
 /// The kernel counts blocks in units of this, whatever the file system's are; see stat(2).
 const BLOCK_BYTES: u64 = 512;
@@ -32,6 +32,10 @@ pub(crate) enum TooMuch {
     Files(u64),
     #[error("the work directory has paths longer than {0} bytes, which is the most that the worker follows")]
     Depth(usize),
+    #[error(
+        "the work directory has directories beside each other whose paths are longer than {0} bytes together, which is the most that the worker follows"
+    )]
+    Breadth(usize),
 }
 
 /// Measures a directory. Programs may be changing it meanwhile: what comes and goes is counted or not.
@@ -40,7 +44,9 @@ pub(super) fn measure(directory: &Path, allowed: Allowance) -> io::Result<Option
     let root = Dir::open_ambient_dir(directory, ambient_authority())?;
     let mut seen = Seen::default();
     let mut waiting = vec![PathBuf::from(".")];
+    let mut waiting_bytes = 0;
     while let Some(path) = waiting.pop() {
+        waiting_bytes -= path.as_os_str().len().min(waiting_bytes);
         if path.as_os_str().len() > WORK_PATH_BYTES {
             return Ok(Some(TooMuch::Depth(WORK_PATH_BYTES)));
         }
@@ -55,7 +61,12 @@ pub(super) fn measure(directory: &Path, allowed: Allowance) -> io::Result<Option
                 return Ok(Some(TooMuch::Bytes(allowed.bytes)));
             }
             if found.is_dir() {
-                waiting.push(path.join(entry.file_name()));
+                let below = path.join(entry.file_name());
+                waiting_bytes += below.as_os_str().len();
+                if waiting_bytes > WORK_WAITING_BYTES {
+                    return Ok(Some(TooMuch::Breadth(WORK_WAITING_BYTES)));
+                }
+                waiting.push(below);
             }
         }
     }

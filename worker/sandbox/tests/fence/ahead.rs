@@ -2,6 +2,7 @@
 
 use crate::run::{PATIENCE, Place, finish, helper, identity, is_ahead, program};
 use stampmill_sandbox::{Cgroups, End, Helper, Limits, spawn};
+use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 use std::thread;
@@ -103,4 +104,42 @@ fn the_cgroup_of_a_sandbox_made_ahead_holds_its_command() {
         thread::sleep(Duration::from_millis(200));
         assert_eq!(finish(spawn(&helper, &policy).expect("started"), b"").end, End::MemoryLimit);
     }
+}
+
+#[test]
+fn no_cgroup_is_left_of_what_was_made_ahead_when_nobody_can_use_it_any_more() {
+    let Some(cgroups) = Cgroups::detect() else {
+        println!("skipped: this process may not make cgroups");
+        return;
+    };
+    let place = Place::new();
+    let copy = place.outer().join("helper-of-this-test");
+    fs::copy(program(), &copy).expect("copied");
+    let helper =
+        Helper::at(&copy).with_cgroups(Some(cgroups)).making_ahead(3, identity(), place.policy(["true"]).limits);
+    finish(spawn(&helper, &place.policy(["true"])).expect("started"), b"").ok();
+    let groups = || -> BTreeSet<String> {
+        let found = Command::new("pgrep").arg("-f").arg(&copy).output().expect("pgrep");
+        let found = String::from_utf8_lossy(&found.stdout).into_owned();
+        // One that has ended meanwhile is in no group.
+        let texts = found.lines().filter_map(|id| fs::read_to_string(format!("/proc/{id}/cgroup")).ok());
+        let lines: Vec<String> = texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+        let paths = lines.iter().filter_map(|line| line.split_once(":memory:").or(line.split_once("0::")));
+        paths.map(|(_, path)| path.to_owned()).filter(|path| path.contains("/stampmill-")).collect()
+    };
+    let begun = Instant::now();
+    let made = loop {
+        let made = groups();
+        if made.len() >= 3 {
+            break made;
+        }
+        assert!(begun.elapsed() < PATIENCE, "there are {made:?}");
+        thread::sleep(Duration::from_millis(20));
+    };
+    let directories = || made.iter().flat_map(|path| ["", "/memory"].map(|kind| format!("/sys/fs/cgroup{kind}{path}")));
+    let there = |directory: &String| fs::exists(directory).expect("readable");
+    assert_eq!(directories().filter(there).count(), made.len());
+    drop(helper);
+    stampmill_sandbox::settle();
+    assert_eq!(directories().filter(there).collect::<Vec<_>>(), Vec::<String>::new());
 }
