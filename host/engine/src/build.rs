@@ -45,8 +45,8 @@ pub(crate) enum Tried {
     No,
     /// A try that is nobody's fault: its worker was stopped in order. The request goes back however many there were.
     Stopped,
-    /// A try.
-    Yes,
+    /// A try that was lost.
+    Lost,
 }
 
 impl Ending {
@@ -100,11 +100,11 @@ impl Engine {
                 let at = self.now.wall;
                 let ending = match open.build.state {
                     BuildState::Cancelling { .. } => {
-                        Ending { outcome: Outcome::Cancelled, summary, at, tried: Tried::Yes }
+                        Ending { outcome: Outcome::Cancelled, summary, at, tried: Tried::Lost }
                     }
                     BuildState::Dispatched => Ending::undone(summary, at),
                     BuildState::Running | BuildState::Finished { .. } => {
-                        Ending { outcome: Outcome::Retry, summary, at, tried: Tried::Yes }
+                        Ending { outcome: Outcome::Retry, summary, at, tried: Tried::Lost }
                     }
                 };
                 self.bar(request, worker, reason);
@@ -115,7 +115,7 @@ impl Engine {
                 let outcome = if is_cancelled && outcome == Outcome::Retry { Outcome::Cancelled } else { outcome };
                 // A worker that is being stopped takes its builds with it, however often that happens; they are not at fault.
                 let is_stopped = outcome == Outcome::Retry && self.is_leaving(worker);
-                let tried = if is_stopped { Tried::Stopped } else { Tried::Yes };
+                let tried = if is_stopped { Tried::Stopped } else { Tried::Lost };
                 self.finish_build(id, Ending { outcome, summary, at, tried });
             }
             event @ (BuildEvent::Accepted
@@ -191,12 +191,13 @@ impl Engine {
     /// A request goes back to the queue, unless it has had its tries.
     fn try_again(&mut self, id: RequestId, tried: Tried) {
         let most = self.config.limits.attempts;
-        let Some(request) = self.requests.get_mut(&id) else { return };
-        if tried == Tried::No {
-            let request = Arc::make_mut(request);
-            request.attempts = request.attempts.saturating_sub(1);
+        let Some(request) = self.requests.get_mut(&id).map(Arc::make_mut) else { return };
+        match tried {
+            Tried::No => request.attempts = request.attempts.saturating_sub(1),
+            Tried::Stopped => {}
+            Tried::Lost => request.losses += 1,
         }
-        if tried == Tried::Yes && request.attempts >= most {
+        if request.losses >= most {
             self.outbox.warn(format!("request {id} is given up: {most} builds of it were lost"));
             self.complete_request(id, Outcome::Exception);
         } else {

@@ -93,6 +93,7 @@ impl Engine {
             only_worker: wish.only_worker,
             submitted_at: self.now.wall,
             attempts: 0,
+            losses: 0,
             state: RequestState::AwaitingApproval,
         };
         self.requests.insert(id, Arc::new(request));

@@ -188,7 +188,7 @@ pub enum OccasionKind {
 pub struct Limits {
     /// How long a worker may be away before its builds are given to another.
     pub worker_lost_after: Milliseconds,
-    /// How many builds a request gets at most when workers are lost.
+    /// How many builds of a request may be lost before it is given up.
     pub attempts: u32,
     /// How often a notice is tried before it goes to the dead-letter list.
     pub report_attempts: u32,

@@ -168,10 +168,10 @@ impl Engine {
         let at = self.now.wall;
         let ending = match &open.build.state {
             BuildState::Cancelling { reason } => {
-                Ending { outcome: Outcome::Cancelled, summary: reason.clone(), at, tried: Tried::Yes }
+                Ending { outcome: Outcome::Cancelled, summary: reason.clone(), at, tried: Tried::Lost }
             }
             BuildState::Dispatched | BuildState::Running | BuildState::Finished { .. } => {
-                Ending { outcome: Outcome::Retry, summary, at, tried: Tried::Yes }
+                Ending { outcome: Outcome::Retry, summary, at, tried: Tried::Lost }
             }
         };
         self.finish_build(id, ending);

@@ -67,6 +67,8 @@ pub struct Request {
     pub submitted_at: Wall,
     /// How many builds were started for it so far.
     pub attempts: u32,
+    /// How many of them were lost: a build whose worker was stopped in order is not.
+    pub losses: u32,
     /// How far it is.
     pub state: RequestState,
 }

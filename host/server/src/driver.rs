@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use stampmill_engine::{Answer, Config, Effect, Engine, Input, Output, ReplyTo, Write};
 use stampmill_model::Now;
-use stampmill_store::Store;
+use stampmill_store::{Store, StoreError};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -179,12 +179,27 @@ impl<W: World> Driver<W> {
         let Inbox { messages, waiting, trouble } = inbox;
         let pause = STORE_PAUSE_LEAST;
         let mut driver = Self { engine, config, store, clock, messages, waiting, world, trouble, pause };
-        driver.commit_and_act(outputs).await.context("the open work can't be taken up")?;
+        driver.commit_and_act(outputs).context("the open work can't be taken up")?;
         Ok(driver)
     }
 
-    /// Runs until `stop`. Inputs that are still waiting then are not handled: nobody was told that they were.
-    pub(crate) async fn run(mut self, stop: CancellationToken) {
+    /// Runs until `stop`, on a thread of its own: a commit blocks it, and nothing else. Answers when it has ended.
+    ///
+    /// # Errors
+    /// When there is no thread to be had.
+    pub(crate) fn spawn(self, stop: CancellationToken) -> std::io::Result<oneshot::Receiver<()>> {
+        let runtime = tokio::runtime::Handle::current();
+        let (ended, end) = oneshot::channel();
+        std::thread::Builder::new().name("driver".to_owned()).spawn(move || {
+            runtime.block_on(self.run(stop));
+            // Whoever waited may have gone.
+            let _ = ended.send(());
+        })?;
+        Ok(end)
+    }
+
+    /// Inputs that are still waiting at the stop are not handled: nobody was told that they were.
+    async fn run(mut self, stop: CancellationToken) {
         let mut batch = Vec::with_capacity(INPUTS_A_BATCH);
         loop {
             let deadline = self.engine.next_deadline().map(|at| self.clock.instant_of(at));
@@ -239,8 +254,8 @@ impl<W: World> Driver<W> {
 
     /// Commits, then acts. After a failed commit nobody who asked is told anything else but that, and the engine is loaded again.
     async fn carry_out(&mut self, mut outputs: Vec<Output>, mut asked: Vec<u64>, stop: &CancellationToken) {
-        while let Err(error) = self.commit_and_act(outputs).await {
-            self.fall(&error, std::mem::take(&mut asked));
+        while let Err(error) = self.commit_and_act(outputs) {
+            self.fall(&error.into(), std::mem::take(&mut asked));
             match self.recover(stop).await {
                 Some(again) => outputs = again,
                 None => return,
@@ -248,7 +263,7 @@ impl<W: World> Driver<W> {
         }
     }
 
-    async fn commit_and_act(&mut self, outputs: Vec<Output>) -> anyhow::Result<()> {
+    fn commit_and_act(&mut self, outputs: Vec<Output>) -> Result<(), StoreError> {
         let mut writes = Vec::new();
         let mut effects = Vec::new();
         for output in outputs {
@@ -258,7 +273,7 @@ impl<W: World> Driver<W> {
             }
         }
         if !writes.is_empty() {
-            writes = self.commit(writes).await?;
+            self.commit(&writes)?;
             self.world.written(&writes);
             self.pause = STORE_PAUSE_LEAST;
         }
@@ -269,11 +284,8 @@ impl<W: World> Driver<W> {
     }
 
     #[tracing::instrument(target = "stampmill::stage", name = "commit", level = "debug", skip_all)]
-    async fn commit(&self, writes: Vec<Write>) -> anyhow::Result<Vec<Write>> {
-        let store = self.store.clone();
-        let steady = self.clock.now().steady;
-        let committing = tokio::task::spawn_blocking(move || store.commit(&writes, steady).map(|()| writes));
-        Ok(committing.await.context("the commit was interrupted")??)
+    fn commit(&self, writes: &[Write]) -> Result<(), StoreError> {
+        self.store.commit(writes, self.clock.now().steady)
     }
 
     fn act(&mut self, effect: Effect) {

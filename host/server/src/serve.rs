@@ -12,6 +12,7 @@ use anyhow::Context as _;
 use axum::Router;
 use stampmill_service::{Access, Service};
 use stampmill_store::{Store, StoreError};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -55,7 +56,7 @@ pub(crate) struct RunningServer {
     /// Whether there is somebody who can log in.
     has_users: bool,
     admin_socket: PathBuf,
-    driver: JoinHandle<()>,
+    driver: oneshot::Receiver<()>,
     servers: Vec<JoinHandle<std::io::Result<()>>>,
 }
 
@@ -133,7 +134,7 @@ pub(crate) async fn start(options: HostOptions) -> anyhow::Result<RunningServer>
     tokio::spawn(RunningHost::reload_on_hangup(Arc::downgrade(&running), hangups));
     let service = Arc::new(Service::new(shared.accounts.clone(), running, access));
     let driver = Driver::start(inbox, store, engine, Effects::new(Arc::clone(&shared))).await?;
-    let driver = tokio::spawn(driver.run(stop.clone()));
+    let driver = driver.spawn(stop.clone()).context("the driver has no thread")?;
     let router = router(&shared, &service);
     let servers = vec![
         tokio::spawn(listen::serve_tcp(listener, router.clone(), stop.clone())),

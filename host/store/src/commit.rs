@@ -12,61 +12,65 @@ use stampmill_engine::output::{Delivery, Notice, NoticeState, SchedulerState};
 use stampmill_model::{Build, BuildId, Buildset, BuildsetId, Change, ChangeId, NoticeId, Request, RequestId, Steady};
 
 use crate::StoreError;
-use crate::convert::{PatchBody, change_to_row, notice_to_row, scheduler_to_row};
+use crate::convert::{
+    build_to_row, buildset_to_row, change_to_row, delivery_to_row, notice_to_row, request_to_row, scheduler_to_row,
+};
 use crate::rows::{CountersRow, Row as _};
 use crate::tables::{
     CHANGE_BY_BRANCH, CHANGE_BY_CODEBASE, CHANGE_BY_SOURCE, CHANGES, CHANGES_BY, CHANGES_OPEN, COUNTERS, CURSORS,
     NOTICES, NOTICES_DEAD, PATCHES, SCHEDULERS,
 };
 
-/// Puts all of the writes into the transaction.
-pub(crate) fn apply(transaction: &WriteTransaction, writes: &[Write], steady: Steady) -> Result<(), StoreError> {
-    let batch = Batch::gather(writes);
-    batch.put_changes(transaction)?;
-    requests::put_buildsets(transaction, &batch.buildsets)?;
-    requests::put_requests(transaction, &batch.requests)?;
-    builds::put_builds(transaction, &batch.builds)?;
-    builds::put_sequences(transaction, &batch.sequences)?;
-    deliveries::put_deliveries(transaction, &batch.deliveries)?;
-    batch.put_cursors(transaction)?;
-    batch.put_schedulers(transaction)?;
-    batch.put_notices(transaction)?;
-    batch.put_counters(transaction, steady)
+pub(crate) use deliveries::trim as trim_deliveries;
+
+/// What is written under one key, and the row that it becomes.
+pub(crate) struct Put<'a, T> {
+    pub(crate) value: &'a T,
+    pub(crate) row: Vec<u8>,
 }
 
-pub(crate) use deliveries::trim as trim_deliveries;
+impl<'a, T> From<&'a T> for Put<'a, T> {
+    fn from(value: &'a T) -> Self {
+        Self { value, row: Vec::new() }
+    }
+}
 
 /// The last write of each key.
 #[derive(Default)]
-struct Batch<'a> {
-    changes: BTreeMap<ChangeId, &'a Change>,
-    buildsets: BTreeMap<BuildsetId, &'a Buildset>,
-    requests: BTreeMap<RequestId, &'a Request>,
-    builds: BTreeMap<BuildId, &'a Build>,
-    sequences: BTreeMap<BuildId, u64>,
-    cursors: BTreeMap<&'a str, &'a str>,
-    deliveries: BTreeMap<(&'a str, &'a str), &'a Delivery>,
-    schedulers: BTreeMap<&'a str, &'a SchedulerState>,
+pub(crate) struct Batch<'a> {
+    pub(crate) steady: Steady,
+    pub(crate) changes: BTreeMap<ChangeId, Put<'a, Change>>,
+    pub(crate) buildsets: BTreeMap<BuildsetId, Put<'a, Buildset>>,
+    pub(crate) requests: BTreeMap<RequestId, Put<'a, Request>>,
+    pub(crate) builds: BTreeMap<BuildId, Put<'a, Build>>,
+    pub(crate) sequences: BTreeMap<BuildId, u64>,
+    pub(crate) cursors: BTreeMap<&'a str, &'a str>,
+    pub(crate) deliveries: BTreeMap<(&'a str, &'a str), Put<'a, Delivery>>,
+    pub(crate) schedulers: BTreeMap<&'a str, Put<'a, SchedulerState>>,
     /// `None` for one that was delivered.
-    notices: BTreeMap<NoticeId, Option<&'a Notice>>,
+    pub(crate) notices: BTreeMap<NoticeId, Option<Put<'a, Notice>>>,
+    /// The patches that rows name.
+    pub(crate) patches: BTreeMap<[u8; 32], &'a [u8]>,
 }
 
 impl<'a> Batch<'a> {
-    fn gather(writes: &'a [Write]) -> Self {
-        let mut batch = Self::default();
+    /// # Errors
+    /// When a row can't be written.
+    pub(crate) fn gather(writes: &'a [Write], steady: Steady) -> Result<Self, StoreError> {
+        let mut batch = Self { steady, ..Self::default() };
         for write in writes {
             match write {
                 Write::Change(change) => {
-                    batch.changes.insert(change.id, change);
+                    batch.changes.insert(change.id, (&**change).into());
                 }
                 Write::Buildset(buildset) => {
-                    batch.buildsets.insert(buildset.id, buildset);
+                    batch.buildsets.insert(buildset.id, (&**buildset).into());
                 }
                 Write::Request(request) => {
-                    batch.requests.insert(request.id, request);
+                    batch.requests.insert(request.id, (&**request).into());
                 }
                 Write::Build(build) => {
-                    batch.builds.insert(build.id, build);
+                    batch.builds.insert(build.id, (&**build).into());
                 }
                 Write::BuildSequence(build, sequence) => {
                     batch.sequences.insert(*build, *sequence);
@@ -75,20 +79,63 @@ impl<'a> Batch<'a> {
                     batch.cursors.insert(source.as_str(), cursor);
                 }
                 Write::Delivery(delivery) => {
-                    batch.deliveries.insert((delivery.source.as_str(), &delivery.id), delivery);
+                    batch.deliveries.insert((delivery.source.as_str(), &delivery.id), delivery.into());
                 }
                 Write::SchedulerState(scheduler, state) => {
-                    batch.schedulers.insert(scheduler.as_str(), state);
+                    batch.schedulers.insert(scheduler.as_str(), state.into());
                 }
                 Write::Notice(notice) => {
-                    batch.notices.insert(notice.id, Some(notice));
+                    batch.notices.insert(notice.id, Some(notice.into()));
                 }
                 Write::NoticeDone(notice) => {
                     batch.notices.insert(*notice, None);
                 }
             }
         }
-        batch
+        batch.write_rows()?;
+        Ok(batch)
+    }
+
+    fn write_rows(&mut self) -> Result<(), StoreError> {
+        let mut patches = Vec::new();
+        for put in self.changes.values_mut() {
+            put.row = change_to_row(put.value).encode()?;
+        }
+        for put in self.buildsets.values_mut() {
+            put.row = buildset_to_row(put.value, &mut patches).encode()?;
+        }
+        for put in self.requests.values_mut() {
+            put.row = request_to_row(put.value).encode()?;
+        }
+        for put in self.builds.values_mut() {
+            put.row = build_to_row(put.value, &mut patches).encode()?;
+        }
+        for put in self.deliveries.values_mut() {
+            put.row = delivery_to_row(put.value).encode()?;
+        }
+        for put in self.schedulers.values_mut() {
+            put.row = scheduler_to_row(put.value).encode()?;
+        }
+        for put in self.notices.values_mut().flatten() {
+            put.row = notice_to_row(put.value).encode()?;
+        }
+        self.patches = patches.into_iter().collect();
+        Ok(())
+    }
+
+    /// Puts all of it into the transaction.
+    pub(crate) fn apply(&self, transaction: &WriteTransaction) -> Result<(), StoreError> {
+        self.put_changes(transaction)?;
+        requests::put_buildsets(transaction, &self.buildsets)?;
+        requests::put_requests(transaction, &self.requests)?;
+        builds::put_builds(transaction, &self.builds)?;
+        builds::put_sequences(transaction, &self.sequences)?;
+        self.put_patches(transaction)?;
+        deliveries::put_deliveries(transaction, &self.deliveries)?;
+        self.put_cursors(transaction)?;
+        self.put_schedulers(transaction)?;
+        self.put_notices(transaction)?;
+        self.put_counters(transaction)
     }
 
     fn put_changes(&self, transaction: &WriteTransaction) -> Result<(), StoreError> {
@@ -98,8 +145,8 @@ impl<'a> Batch<'a> {
         let mut rows = transaction.open_table(CHANGES)?;
         let mut open = transaction.open_table(CHANGES_OPEN)?;
         let mut by = transaction.open_table(CHANGES_BY)?;
-        for (id, change) in &self.changes {
-            rows.insert(id.0, change_to_row(change).encode()?.as_slice())?;
+        for (id, Put { value: change, row }) in &self.changes {
+            rows.insert(id.0, row.as_slice())?;
             if change.decided {
                 open.remove(id.0)?;
             } else {
@@ -115,6 +162,17 @@ impl<'a> Batch<'a> {
                     put_once(&mut by, (kind, value, id.0), ())?;
                 }
             }
+        }
+        Ok(())
+    }
+
+    fn put_patches(&self, transaction: &WriteTransaction) -> Result<(), StoreError> {
+        if self.patches.is_empty() {
+            return Ok(());
+        }
+        let mut table = transaction.open_table(PATCHES)?;
+        for (key, body) in &self.patches {
+            put_once(&mut table, key, *body)?;
         }
         Ok(())
     }
@@ -135,8 +193,8 @@ impl<'a> Batch<'a> {
             return Ok(());
         }
         let mut table = transaction.open_table(SCHEDULERS)?;
-        for (scheduler, state) in &self.schedulers {
-            table.insert(scheduler, scheduler_to_row(state).encode()?.as_slice())?;
+        for (scheduler, put) in &self.schedulers {
+            table.insert(scheduler, put.row.as_slice())?;
         }
         Ok(())
     }
@@ -148,12 +206,11 @@ impl<'a> Batch<'a> {
         let mut live = transaction.open_table(NOTICES)?;
         let mut dead = transaction.open_table(NOTICES_DEAD)?;
         for (id, notice) in &self.notices {
-            let Some(notice) = notice else {
+            let Some(Put { value: notice, row }) = notice else {
                 live.remove(id.0)?;
                 dead.remove(id.0)?;
                 continue;
             };
-            let row = notice_to_row(notice).encode()?;
             match notice.state {
                 NoticeState::Sending | NoticeState::Waiting { .. } => {
                     live.insert(id.0, row.as_slice())?;
@@ -169,7 +226,7 @@ impl<'a> Batch<'a> {
     }
 
     /// The highest ids are kept apart from the rows, since rows may go and their ids must not come again.
-    fn put_counters(&self, transaction: &WriteTransaction, steady: Steady) -> Result<(), StoreError> {
+    fn put_counters(&self, transaction: &WriteTransaction) -> Result<(), StoreError> {
         let mut table = transaction.open_table(COUNTERS)?;
         let old = match table.get("counters")? {
             Some(row) => CountersRow::decode(row.value())?,
@@ -177,7 +234,7 @@ impl<'a> Batch<'a> {
         };
         let highest = |old: u64, new: Option<u64>| old.max(new.unwrap_or(0));
         let new = CountersRow {
-            steady: old.steady.max(steady.0),
+            steady: old.steady.max(self.steady.0),
             change: highest(old.change, self.changes.keys().next_back().map(|id| id.0)),
             buildset: highest(old.buildset, self.buildsets.keys().next_back().map(|id| id.0)),
             request: highest(old.request, self.requests.keys().next_back().map(|id| id.0)),
@@ -203,18 +260,6 @@ where
 {
     if table.get(&key)?.is_none() {
         table.insert(key, value)?;
-    }
-    Ok(())
-}
-
-/// Stores the patches that rows name.
-fn put_patches(transaction: &WriteTransaction, bodies: &[PatchBody<'_>]) -> Result<(), StoreError> {
-    if bodies.is_empty() {
-        return Ok(());
-    }
-    let mut table = transaction.open_table(PATCHES)?;
-    for (key, body) in bodies {
-        put_once(&mut table, key, *body)?;
     }
     Ok(())
 }

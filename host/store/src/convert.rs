@@ -279,6 +279,7 @@ pub(crate) fn request_to_row(request: &Request) -> RequestRow {
         only_worker: request.only_worker.as_ref().map(ToString::to_string),
         submitted_at: request.submitted_at.0,
         attempts: request.attempts,
+        losses: request.losses,
         state: match &request.state {
             RequestState::AwaitingApproval => RequestStateRow::AwaitingApproval,
             RequestState::Pending => RequestStateRow::Pending,
@@ -299,6 +300,7 @@ pub(crate) fn request_from_row(row: RequestRow) -> Result<Request, StoreError> {
         only_worker: row.only_worker.map(Into::into),
         submitted_at: Wall(row.submitted_at),
         attempts: row.attempts,
+        losses: row.losses,
         state: match row.state {
             RequestStateRow::AwaitingApproval => RequestState::AwaitingApproval,
             RequestStateRow::Pending => RequestState::Pending,

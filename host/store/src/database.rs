@@ -4,13 +4,16 @@ mod opening;
 mod overlay;
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use redb::{ReadTransaction, ReadableDatabase as _, WriteTransaction};
+use redb::{Durability, ReadTransaction, ReadableDatabase as _, WriteTransaction};
 
-use crate::StoreError;
+use crate::journal::Journal;
+use crate::tables::{LAST_RECORD, META};
+use crate::{Disk, StoreError};
+use opening::Place;
 
 pub(crate) use opening::open_file;
 
@@ -19,11 +22,11 @@ pub(crate) type Opener = dyn Fn(File) -> Result<redb::Database, redb::DatabaseEr
 
 /// The database of a data directory.
 pub(crate) struct Database {
-    path: PathBuf,
-    opener: Box<Opener>,
+    place: Place,
     open: RwLock<Open>,
-    /// One write at a time; also held while the database is opened again, when no write may be under way.
-    writer: Mutex<()>,
+    /// One write at a time; also held while the database is opened again, when no write may be under way. There is a journal while the
+    /// database is open for writing.
+    writer: Mutex<Option<Journal>>,
     /// A read has failed in a way that only opening again mends.
     suspect: AtomicBool,
 }
@@ -40,33 +43,35 @@ enum Open {
 
 impl Database {
     /// Opens the database in this directory; a new one is made in a directory that has held none.
-    pub(crate) fn open(directory: &Path, opener: Box<Opener>) -> Result<Self, StoreError> {
-        let path = opening::prepare(directory, &*opener)?;
-        let open = RwLock::new(Open::ForWriting(opening::open(&path, &*opener)?));
-        Ok(Self { path, opener, open, writer: Mutex::new(()), suspect: AtomicBool::new(false) })
+    pub(crate) fn open(directory: &Path, opener: Box<Opener>, disk: Arc<dyn Disk>) -> Result<Self, StoreError> {
+        let place = Place::prepare(directory, opener, disk)?;
+        let (database, journal) = place.open()?;
+        let (open, writer) = (RwLock::new(Open::ForWriting(database)), Mutex::new(Some(journal)));
+        Ok(Self { place, open, writer, suspect: AtomicBool::new(false) })
     }
 
     /// The database file.
     pub(crate) fn path(&self) -> &Path {
-        &self.path
+        self.place.path()
     }
 
     /// Closes the file and opens it anew. Reads that are under way fail.
     pub(crate) fn reopen(&self) -> Result<(), StoreError> {
-        let writer = self.lock_writer();
-        self.reopen_as_writer(&writer)
+        self.reopen_as_writer(&mut self.lock_writer())
     }
 
     /// On an error what is stored can still be read, unless the disk fails at that too.
-    fn reopen_as_writer(&self, _writer: &MutexGuard<'_, ()>) -> Result<(), StoreError> {
+    fn reopen_as_writer(&self, writer: &mut Option<Journal>) -> Result<(), StoreError> {
+        *writer = None;
         if !matches!(*self.state(), Open::ForReading(_)) {
             // Closed first: the file is locked while it is open.
             opening::close(std::mem::replace(&mut *self.state_mut(), Open::Closed));
         }
-        match opening::open_from_disk(&self.path, &*self.opener) {
-            Ok(database) => {
+        match self.place.open_again() {
+            Ok((database, journal)) => {
                 let old = std::mem::replace(&mut *self.state_mut(), Open::ForWriting(database));
                 opening::close(old);
+                *writer = Some(journal);
                 self.suspect.store(false, Ordering::Release);
                 Ok(())
             }
@@ -82,7 +87,7 @@ impl Database {
             return;
         }
         // If this fails too, the next call tries again and says why it can't.
-        let next = opening::open_for_reading(&self.path).map_or(Open::Closed, Open::ForReading);
+        let next = self.place.open_for_reading().map_or(Open::Closed, Open::ForReading);
         opening::close(std::mem::replace(&mut *self.state_mut(), next));
         self.suspect.store(false, Ordering::Release);
     }
@@ -96,9 +101,9 @@ impl Database {
                     return self.guarded(|| Ok(database.begin_read()?));
                 }
             }
-            let writer = self.lock_writer();
+            let mut writer = self.lock_writer();
             if (self.suspect.load(Ordering::Acquire) || matches!(*self.state(), Open::Closed))
-                && let Err(error) = self.reopen_as_writer(&writer)
+                && let Err(error) = self.reopen_as_writer(&mut writer)
                 && matches!(*self.state(), Open::Closed)
             {
                 return Err(error);
@@ -121,37 +126,74 @@ impl Database {
         &self,
         work: impl FnOnce(&WriteTransaction) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let writer = self.lock_writer();
-        if self.suspect.load(Ordering::Acquire) || !matches!(*self.state(), Open::ForWriting(_)) {
-            self.reopen_as_writer(&writer)?;
+        self.write_with(None, work)
+    }
+
+    /// As [`Self::write`], of work that this record of the journal stands for.
+    pub(crate) fn write_ahead<T>(
+        &self,
+        record: &[u8],
+        work: impl FnOnce(&WriteTransaction) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.write_with(Some(record), work)
+    }
+
+    fn write_with<T>(
+        &self,
+        record: Option<&[u8]>,
+        work: impl FnOnce(&WriteTransaction) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut writer = self.lock_writer();
+        if self.suspect.load(Ordering::Acquire) || writer.is_none() {
+            self.reopen_as_writer(&mut writer)?;
         }
-        let result = self.try_write(work);
-        if result.as_ref().is_err_and(StoreError::needs_reopening) {
+        let Some(journal) = &mut *writer else { return Err(redb::StorageError::DatabaseClosed.into()) };
+        let result = self.try_write(journal, record, work);
+        // A record may be in the journal although its work failed.
+        if result.as_ref().is_err_and(|error| record.is_some() || error.needs_reopening()) {
             // The error of the write says more than the one of opening, which the next call has again.
-            let _ = self.reopen_as_writer(&writer);
+            let _ = self.reopen_as_writer(&mut writer);
         }
         result
     }
 
-    fn try_write<T>(&self, work: impl FnOnce(&WriteTransaction) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let transaction = match &*self.state() {
+    fn try_write<T>(
+        &self,
+        journal: &mut Journal,
+        record: Option<&[u8]>,
+        work: impl FnOnce(&WriteTransaction) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut transaction = match &*self.state() {
             Open::ForWriting(database) => self.guarded(|| Ok(database.begin_write()?))?,
             Open::ForReading(_) | Open::Closed => return Err(redb::StorageError::DatabaseClosed.into()),
         };
-        self.guarded(move || {
+        let record = record.filter(|record| journal.has_room_for(record));
+        if let Some(record) = record {
+            journal.append(record)?;
+        }
+        let durability = if record.is_some() { Durability::None } else { Durability::Immediate };
+        let value = self.guarded(|| {
+            opening::begin(&mut transaction, durability)?;
             let value = work(&transaction)?;
+            if record.is_some() {
+                transaction.open_table(META)?.insert(LAST_RECORD, journal.last())?;
+            }
             transaction.commit()?;
             Ok(value)
-        })
+        })?;
+        if record.is_none() {
+            journal.restart(journal.last());
+        }
+        Ok(value)
     }
 
     /// Says of damage where it is. A damaged page can make redb panic: that is an error here, and the database is opened again.
     fn guarded<T>(&self, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
         match opening::caught(work) {
-            Ok(result) => result.map_err(|error| error.in_file(&self.path)),
+            Ok(result) => result.map_err(|error| error.in_file(self.path())),
             Err(panicked) => {
                 self.suspect.store(true, Ordering::Release);
-                Err(StoreError::damaged(&self.path, panicked))
+                Err(StoreError::damaged(self.path(), panicked))
             }
         }
     }
@@ -164,7 +206,7 @@ impl Database {
         self.open.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock_writer(&self) -> MutexGuard<'_, ()> {
+    fn lock_writer(&self) -> MutexGuard<'_, Option<Journal>> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -2,19 +2,22 @@
 //! network; it never sees a password or a secret in clear.
 //!
 //! ```text
-//! DATA/lock            held by the one process that uses the directory
-//! DATA/stampmill.redb  versioned rows and their indexes; one transaction for each batch of writes
-//! DATA/logs/N/ID.log   one append-only file of compressed frames for each build
+//! DATA/lock               held by the one process that uses the directory
+//! DATA/stampmill.redb     versioned rows and their indexes; one transaction for each batch of writes
+//! DATA/stampmill.journal  the batches that the database has not got durably yet
+//! DATA/logs/N/ID.log      one append-only file of compressed frames for each build
 //! ```
 //!
-//! Modules in reading order: [`Store`] opens the directory, commits and loads; `commit` applies a batch, `load` gathers the open work,
+//! Modules in reading order: [`Store`] opens the directory, commits and loads; `commit` applies a batch, which `journal` made durable, `load` gathers the open work,
 //! [`Reader`] answers questions page by page; `people` and `state` keep what users and plugins have; [`logs`] is for logs. `tables` and
 //! `rows` are the format on disk, `convert` the one place between it and the model.
 
 mod commit;
 mod convert;
 mod database;
+mod disk;
 mod error;
+mod journal;
 pub mod limits;
 mod load;
 mod lock;
@@ -28,8 +31,9 @@ mod state;
 mod store;
 mod tables;
 
+pub use disk::{Disk, RealDisk};
 pub use error::StoreError;
-pub use logs::{Disk, LogError, LogFiles, RealDisk};
+pub use logs::{LogError, LogFiles};
 pub use people::{Session, Token, TokenKind, User};
 pub use reader::{BuildFilter, BuildsIn, BuildsetFilter, ChangeFilter, Page, Reader, RequestFilter};
 pub use state::{StateError, StateQuota, StateUsage};

@@ -14,6 +14,9 @@ pub const PAGE_ITEMS_MAX: usize = 1_000;
 pub const PAGE_LOOKS_MAX: usize = 10_000;
 /// Memory for pages of the database file; redb would take a gigabyte by default.
 pub const DATABASE_CACHE_BYTES: usize = 128 * 1024 * 1024;
+/// The journal: some hundred builds, so that what they cost the database's file is shared, and less than a tenth of a second to take over
+/// after a crash. Its pages are counted in 16 bits.
+pub const JOURNAL_BYTES: usize = 4 * 1024 * 1024;
 
 /// The most raw bytes of one log frame: what a reader decompresses into memory at once.
 pub const FRAME_RAW_BYTES_MAX: u32 = 1024 * 1024;

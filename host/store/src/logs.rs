@@ -6,7 +6,6 @@
 //! so; one that can't go on, because frames that were acknowledged are gone, has a frame that says that, and never ends.
 
 mod cache;
-mod disk;
 mod error;
 mod frame;
 mod index;
@@ -21,12 +20,12 @@ use std::sync::Arc;
 
 use stampmill_model::{BuildId, LogName};
 
-pub use disk::{Disk, RealDisk};
 pub use error::LogError;
 pub use frame::Frame;
 pub use page::{CompressedLog, Lines, RawLog};
 
 use crate::limits::BUILD_LOG_BYTES_MAX;
+use crate::{Disk, RealDisk};
 use cache::Cache;
 use write::{Appending, Unfit};
 

@@ -9,6 +9,7 @@ mod buildset;
 mod change;
 #[cfg(test)]
 mod golden;
+mod journal;
 mod network;
 mod outbox;
 mod people;
@@ -17,6 +18,7 @@ mod shared;
 pub(crate) use build::{BuildRow, BuildStateRow, StepRow, StepStateRow};
 pub(crate) use buildset::{BuildsetRow, BuildsetStateRow, RequestRow, RequestStateRow};
 pub(crate) use change::{ChangeRow, DecisionRow, SeenRow, VerdictRow};
+pub(crate) use journal::{EntryRow, RecordRow};
 pub(crate) use network::{AttemptRow, EndRow, NetworkRow, ProtocolRow};
 pub(crate) use outbox::{
     BatchRow, CountersRow, DeliveryRow, NoticeRow, NoticeStateRow, OccasionRow, SchedulerRow, SubjectRow,
@@ -107,6 +109,7 @@ rows! {
     DeliveryRow = "deliveries", version 1;
     NoticeRow = "notices", version 1;
     CountersRow = "counters", version 1;
+    RecordRow = "the journal", version 1;
     UserRow = "users", version 1;
     TokenRow = "tokens", version 1;
     SessionRow = "sessions", version 1;

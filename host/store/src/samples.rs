@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde_json::json;
 pub(crate) use stampmill_engine::OccasionKind;
 pub(crate) use stampmill_engine::Write;
-pub(crate) use stampmill_engine::output::{Batch, Delivery, Notice, NoticeState, SchedulerState, Subject};
+pub(crate) use stampmill_engine::output;
+pub(crate) use stampmill_engine::output::{Delivery, Notice, NoticeState, SchedulerState, Subject};
 pub(crate) use stampmill_model::*;
 
 use crate::{Session, Token, TokenKind, User};
@@ -136,6 +137,7 @@ pub(crate) fn request_in(state: RequestState) -> Request {
         only_worker: Some("w1".into()),
         submitted_at: Wall(77),
         attempts: 2,
+        losses: 0,
         state,
     }
 }
@@ -217,8 +219,8 @@ pub(crate) fn finished_build() -> Build {
 pub(crate) fn scheduler_state() -> SchedulerState {
     SchedulerState {
         batches: vec![
-            Batch { branch: Some("main".to_owned()), changes: vec![ChangeId(7)], fires_at: Some(Steady(500)) },
-            Batch { branch: None, changes: vec![ChangeId(8)], fires_at: None },
+            output::Batch { branch: Some("main".to_owned()), changes: vec![ChangeId(7)], fires_at: Some(Steady(500)) },
+            output::Batch { branch: None, changes: vec![ChangeId(8)], fires_at: None },
         ],
         next_firing: Some(Steady(600)),
     }

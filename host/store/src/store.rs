@@ -8,11 +8,13 @@ use redb::WriteTransaction;
 use stampmill_engine::{Snapshot, Write};
 use stampmill_model::{Steady, Wall};
 
+use crate::commit::Batch;
 use crate::database::{Database, open_file};
 use crate::lock::DirectoryLock;
-use crate::logs::{Disk, LogFiles, RealDisk};
+use crate::logs::LogFiles;
 use crate::reader::View;
-use crate::{Reader, StoreError};
+use crate::rows::Row as _;
+use crate::{Disk, Reader, RealDisk, StoreError, journal};
 
 /// The data directory of a host. Cheap to clone; the directory is free again when the last clone is gone.
 ///
@@ -44,7 +46,7 @@ impl Store {
         Self::open_on(directory, open_file, Arc::new(RealDisk))
     }
 
-    /// As [`Store::open`], with another way to make a database of the open file and another disk below the logs: for tests of what happens
+    /// As [`Store::open`], with another way to make a database of the open file and another disk below the journal and the logs: for tests of what happens
     /// when the disk fails.
     ///
     /// # Errors
@@ -55,7 +57,7 @@ impl Store {
         disk: Arc<dyn Disk>,
     ) -> Result<Self, StoreError> {
         let lock = DirectoryLock::take(directory)?;
-        let database = Database::open(directory, Box::new(opener))?;
+        let database = Database::open(directory, Box::new(opener), Arc::clone(&disk))?;
         Ok(Self {
             database: Arc::new(database),
             logs: LogFiles::open_on(directory, disk)?,
@@ -83,13 +85,19 @@ impl Store {
     }
 
     /// Stores all of the writes in one transaction, which is durable on return. Of several writes of one key the last counts. `steady`
-    /// is kept as the last steady time. With no writes it stores that alone: a question to the disk whether it takes anything.
+    /// is kept as the last steady time. With no writes it stores that alone, in the database itself: a question to the disk whether it takes
+    /// anything.
     ///
     /// # Errors
     /// Nothing was stored, as far as readers of now can see. An error of the disk may hit after the decisive write, so that all of it turns
     /// out to be stored when the database is opened again, which has happened when this returns: load the open work anew, as at start.
     pub fn commit(&self, writes: &[Write], steady: Steady) -> Result<(), StoreError> {
-        self.write(|transaction| crate::commit::apply(transaction, writes, steady))
+        let batch = Batch::gather(writes, steady)?;
+        if writes.is_empty() {
+            return self.write(|transaction| batch.apply(transaction));
+        }
+        let record = journal::record_of(&batch, |key| self.view(|view| view.has_patch(key)))?.encode()?;
+        self.database.write_ahead(&record, |transaction| batch.apply(transaction))
     }
 
     /// Everything that is not finished, and the last steady time.

@@ -6,14 +6,18 @@ use stampmill_model::{Outcome, RequestState};
 use crate::StoreError;
 
 /// The format of the tables as a whole. A row has a version of its own.
-pub(crate) const FORMAT: u64 = 1;
+pub(crate) const FORMAT: u64 = 2;
+/// The format before there was a journal.
+pub(crate) const FORMAT_WITHOUT_JOURNAL: u64 = 1;
 
 type Rows = TableDefinition<'static, u64, &'static [u8]>;
 type NamedRows = TableDefinition<'static, &'static str, &'static [u8]>;
 type Ids = TableDefinition<'static, u64, ()>;
 
-/// `format` → [`FORMAT`].
+/// `format` → [`FORMAT`]; [`LAST_RECORD`].
 pub(crate) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+/// The last record of the journal that the database has → its number.
+pub(crate) const LAST_RECORD: &str = "last-record";
 /// `counters` → the last steady time and the highest ids.
 pub(crate) const COUNTERS: NamedRows = TableDefinition::new("counters");
 

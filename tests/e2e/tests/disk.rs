@@ -225,7 +225,7 @@ async fn a_full_disk_is_answered_with_503_and_when_there_is_room_all_goes_on_and
 {
     let name = "a_full_disk_is_answered_with_503_and_when_there_is_room_all_goes_on_and_nothing_was_lost";
     let place = Place::new()?;
-    let Some(disk) = SmallDisk::at(&place.path().join("data"), name, 6)? else { return Ok(()) };
+    let Some(disk) = SmallDisk::at(&place.path().join("data"), name, 24)? else { return Ok(()) };
     let host = host_on_small_disk(place.path()).await?;
     let token = host.token("sender", "operator").await?;
     let mut worker = worker(&host, "far").await?;

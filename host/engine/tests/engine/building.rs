@@ -280,7 +280,15 @@ fn a_build_may_be_stopped_with_its_worker_as_often_as_it_takes() {
         assert_eq!(started(&world.connect("w1", 1)), [format!("linux/{} on w1", build + 1)]);
         world.accept(build + 1);
     }
-    world.finish(6, Outcome::Success);
+    // Only what is lost counts.
+    for build in 6..=7 {
+        world.leave("w1", true);
+        assert_eq!(world.outcome(1), None, "the request waits");
+        world.connect("w1", 1);
+        world.accept(build + 1);
+    }
+    assert_eq!((world.request(1).attempts, world.request(1).losses), (8, 2));
+    world.finish(8, Outcome::Success);
     assert_eq!(world.outcome(1), Some(Outcome::Success));
 }
 

@@ -1,12 +1,11 @@
 //! The real engine and store on a disk that fails at a chosen operation: whatever it was, no effect runs that is not stored, whoever asked is
 //! told, what was acknowledged is there, and all goes on by itself when the disk is well again.
 
-use std::fs::File;
 use std::io;
 
 use stampmill_engine::input::Submission;
 use stampmill_model::{BuildEvent, BuildId, SeenChange, SourceStamp, WorkerInfo};
-use stampmill_store::RealDisk;
+use stampmill_store::limits::JOURNAL_BYTES;
 use tempfile::TempDir;
 use tokio::sync::Notify;
 
@@ -166,18 +165,13 @@ impl Running {
     async fn start(config: &Arc<Config>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let disk = Arc::new(Disk::default());
-        let of_store = Arc::clone(&disk);
-        let opener = move |file: File| {
-            let disk = Arc::clone(&of_store);
-            obstacle::database(file, disk)
-        };
-        let store = Store::open_on(&directory.path().join("data"), opener, Arc::new(RealDisk)).unwrap();
+        let store = obstacle::store(&directory.path().join("data"), &disk);
         let (handle, inbox) = channel();
         let (seen, changed) = (Arc::new(Mutex::new(Seen::default())), Arc::new(Notify::new()));
         let watch = Watch { seen: Arc::clone(&seen), store: store.clone(), changed: Arc::clone(&changed) };
         let driver = Driver::start(inbox, store.clone(), Arc::clone(config), watch).await.unwrap();
         let stop = CancellationToken::new();
-        tokio::spawn(driver.run(stop.clone()));
+        driver.spawn(stop.clone()).unwrap();
         let mut running = Self { handle, store, disk, seen, changed, stop, unheard: Vec::new(), _directory: directory };
         running.connect().await;
         assert!(running.handle.ask(submission).await.is_ok());
@@ -254,9 +248,23 @@ fn change(reply: ReplyTo) -> Input {
     Input::ChangeSent { change, codebase: None, trusted: false, reply }
 }
 
+/// Whether the next commit has room in the store's journal, or goes into the database itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Journal {
+    HasRoom,
+    IsFull,
+}
+
 /// One fault; says whether it came.
-async fn withstand(config: &Arc<Config>, after: usize, fault: Fault) -> bool {
+async fn withstand(config: &Arc<Config>, journal: Journal, after: usize, fault: Fault) -> bool {
     let mut running = Running::start(config).await;
+    if journal == Journal::IsFull {
+        // It begins anew, and has room for the next change then, not for the one after that.
+        let cursor = "x".repeat(JOURNAL_BYTES * 199 / 200);
+        for writes in [vec![], vec![Write::Cursor("nobody".into(), cursor)]] {
+            running.store.commit(&writes, stampmill_model::Steady(0)).unwrap();
+        }
+    }
     let Ok(Answer::ChangesTaken(first)) = running.handle.ask(change).await else { panic!("all is well as yet") };
     running.disk.arm(after, fault);
     running.unheard.push(1);
@@ -266,7 +274,7 @@ async fn withstand(config: &Arc<Config>, after: usize, fault: Fault) -> bool {
         assert_eq!(running.handle.ask(change).await, Err(Unavailable::Storing("its disk fails")));
     }
     let failed = running.disk.mend();
-    let what = format!("{fault:?} after {after} operations");
+    let what = format!("{fault:?} after {after} operations, the journal {journal:?}");
     if failed {
         running.until(|seen| seen.failures > 0).await;
     }
@@ -305,14 +313,16 @@ async fn a_disk_that_fails_at_any_operation_costs_nothing_that_was_acknowledged_
     let config = Arc::clone(&crate::config::load(&path).unwrap().engine);
     let faults = [Fault::Once(EIO), Fault::Once(ENOSPC), Fault::Lasting(ENOSPC), Fault::Lasting(EROFS), Fault::Dead];
     // Side by side: most of the time is pauses.
-    let each = faults.map(|fault| {
+    let each = faults.iter().flat_map(|fault| [Journal::HasRoom, Journal::IsFull].map(|journal| (*fault, journal)));
+    let each = each.map(|(fault, journal)| {
         let config = Arc::clone(&config);
         async move {
             let mut came = 0;
-            while withstand(&config, came, fault).await {
+            while withstand(&config, journal, came, fault).await {
                 came += 1;
             }
-            assert!(came > 3, "{fault:?} came at {came} operations only");
+            let least = if journal == Journal::IsFull { 10 } else { 2 };
+            assert!(came >= least, "{fault:?} came at {came} operations only");
         }
     });
     futures_util::future::join_all(each).await;

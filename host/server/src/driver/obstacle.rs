@@ -1,12 +1,15 @@
-//! A database file on a disk that a test stands in the way of.
+//! A store on a disk that a test stands in the way of.
 
 use std::fmt::Debug;
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 use std::sync::Arc;
 
 use redb::StorageBackend;
 use redb::backends::FileBackend;
+use stampmill_store::{Disk, Store};
 
 /// What a test does to a disk: each is asked before the operation, which fails with its error.
 pub(super) trait Obstacle: Debug + Send + Sync + 'static {
@@ -26,9 +29,29 @@ pub(super) trait Obstacle: Debug + Send + Sync + 'static {
     }
 }
 
-/// A database in this file.
-pub(super) fn database(file: File, disk: Arc<impl Obstacle>) -> Result<redb::Database, redb::DatabaseError> {
-    redb::Builder::new().create_with_backend(Backend { file: FileBackend::new(file)?, disk })
+/// A store in this directory.
+pub(super) fn store(directory: &Path, disk: &Arc<impl Obstacle>) -> Store {
+    let below = Arc::clone(disk);
+    let opener = move |file| {
+        let backend = Backend { file: FileBackend::new(file)?, disk: Arc::clone(&below) };
+        redb::Builder::new().create_with_backend(backend)
+    };
+    Store::open_on(directory, opener, Arc::new(Below(Arc::clone(disk)))).expect("a store")
+}
+
+/// The disk below the journal and the logs.
+struct Below<O>(Arc<O>);
+
+impl<O: Obstacle> Disk for Below<O> {
+    fn write_all_at(&self, file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+        self.0.change()?;
+        file.write_all_at(bytes, at)
+    }
+
+    fn sync(&self, file: &File) -> io::Result<()> {
+        self.0.sync()?;
+        file.sync_data()
+    }
 }
 
 #[derive(Debug)]

@@ -1,12 +1,10 @@
 //! The driver on a disk that can be held and broken: what shares a commit, and what waits for it.
 
-use std::fs::File;
 use std::io;
 use std::sync::{Condvar, MutexGuard};
 
 use futures_util::future::join_all;
 use stampmill_model::SeenChange;
-use stampmill_store::RealDisk;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
@@ -106,12 +104,7 @@ impl Ready {
         std::fs::write(&config, "[[worker]]\nname = \"local\"\n").unwrap();
         let config = Arc::clone(&crate::config::load(&config).unwrap().engine);
         let disk = Arc::new(Disk::default());
-        let of_store = Arc::clone(&disk);
-        let opener = move |file: File| {
-            let disk = Arc::clone(&of_store);
-            obstacle::database(file, disk)
-        };
-        let store = Store::open_on(&directory.path().join("data"), opener, Arc::new(RealDisk)).unwrap();
+        let store = obstacle::store(&directory.path().join("data"), &disk);
         let (handle, inbox) = channel();
         let seen = Arc::new(Mutex::new(Seen::default()));
         let driver = Driver::start(inbox, store.clone(), config, Watch(Arc::clone(&seen))).await.unwrap();
@@ -136,7 +129,7 @@ impl Ready {
 
     fn run(&mut self) {
         let driver = self.driver.take().expect("it runs once");
-        tokio::spawn(driver.run(self.stop.clone()));
+        driver.spawn(self.stop.clone()).unwrap();
     }
 
     async fn a_sync_waits(&self) {

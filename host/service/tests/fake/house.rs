@@ -298,6 +298,7 @@ fn request(id: u64, set: u64, builder: &str, state: RequestState) -> Request {
         only_worker: None,
         submitted_at: Wall(NOON),
         attempts: 1,
+        losses: 0,
         state,
     }
 }

@@ -5,25 +5,25 @@ use std::collections::BTreeMap;
 use redb::{ReadableTable as _, Table, WriteTransaction};
 use stampmill_model::{Build, BuildId, BuildState};
 
-use super::{put_once, put_patches};
+use super::{Put, put_once};
 use crate::StoreError;
-use crate::convert::build_to_row;
-use crate::rows::Row as _;
 use crate::tables::{
     BUILD_NUMBERS, BUILD_OPEN, BUILDERS, BUILDS, BUILDS_BY_BUILDER, BUILDS_BY_BUILDSET, BUILDS_BY_STATE,
     BUILDS_BY_WORKER, BUILDS_OPEN, outcome_code,
 };
 
-pub(super) fn put_builds(transaction: &WriteTransaction, builds: &BTreeMap<BuildId, &Build>) -> Result<(), StoreError> {
+pub(super) fn put_builds(
+    transaction: &WriteTransaction,
+    builds: &BTreeMap<BuildId, Put<'_, Build>>,
+) -> Result<(), StoreError> {
     if builds.is_empty() {
         return Ok(());
     }
     let mut rows = transaction.open_table(BUILDS)?;
     let mut by_builder = transaction.open_table(BUILDS_BY_BUILDER)?;
-    let mut patches = Vec::new();
     let mut moved = Vec::new();
-    for (id, build) in builds {
-        rows.insert(id.0, build_to_row(build, &mut patches).encode()?.as_slice())?;
+    for (id, Put { value: build, row }) in builds {
+        rows.insert(id.0, row.as_slice())?;
         let state = state_code(&build.state);
         let key = (build.builder.as_str(), id.0);
         let old = by_builder.get(key)?.map(|code| code.value());
@@ -32,7 +32,6 @@ pub(super) fn put_builds(transaction: &WriteTransaction, builds: &BTreeMap<Build
             moved.push(Moved { build, old, new: state });
         }
     }
-    put_patches(transaction, &patches)?;
     put_indexes(transaction, &moved)
 }
 

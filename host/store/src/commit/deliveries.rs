@@ -6,21 +6,21 @@ use redb::{ReadableTable as _, ReadableTableMetadata as _, Table, WriteTransacti
 use stampmill_engine::output::Delivery;
 use stampmill_model::Wall;
 
+use super::Put;
 use crate::StoreError;
-use crate::convert::delivery_to_row;
 use crate::limits::{DELIVERIES_KEPT, DELIVERIES_MAX, DELIVERIES_TRIMMED_A_COMMIT};
 use crate::rows::{DeliveryRow, Row as _};
 use crate::tables::{DELIVERIES, DELIVERIES_BY_TIME};
 
 pub(super) fn put_deliveries(
     transaction: &WriteTransaction,
-    deliveries: &BTreeMap<(&str, &str), &Delivery>,
+    deliveries: &BTreeMap<(&str, &str), Put<'_, Delivery>>,
 ) -> Result<(), StoreError> {
-    let Some(newest) = deliveries.values().map(|delivery| delivery.at).max() else { return Ok(()) };
+    let Some(newest) = deliveries.values().map(|put| put.value.at).max() else { return Ok(()) };
     let mut rows = transaction.open_table(DELIVERIES)?;
     let mut by_time = transaction.open_table(DELIVERIES_BY_TIME)?;
-    for (&(source, id), delivery) in deliveries {
-        let old = rows.insert((source, id), delivery_to_row(delivery).encode()?.as_slice())?;
+    for (&(source, id), Put { value: delivery, row }) in deliveries {
+        let old = rows.insert((source, id), row.as_slice())?;
         if let Some(old) = old {
             by_time.remove((DeliveryRow::decode(old.value())?.at, source, id))?;
         }

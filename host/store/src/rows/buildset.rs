@@ -52,6 +52,8 @@ pub(crate) struct RequestRow {
     pub(crate) submitted_at: u64,
     #[serde(default, skip_serializing_if = "blank")]
     pub(crate) attempts: u32,
+    #[serde(default, skip_serializing_if = "blank")]
+    pub(crate) losses: u32,
     pub(crate) state: RequestStateRow,
 }
 

@@ -7,9 +7,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::*;
+use crate::commit::Batch;
 use crate::convert::*;
+use crate::journal;
 use crate::samples::*;
 
 /// The directory with what this release writes.
@@ -56,6 +59,7 @@ fn cases() -> Vec<Case> {
         ("request-pending", request_in(RequestState::Pending)),
         ("request-building", request_in(RequestState::Building(BuildId(9)))),
         ("request-complete", request_in(RequestState::Complete { outcome: Outcome::Failure, at: Wall(88) })),
+        ("request-lost", Request { losses: 1, ..request_in(RequestState::Pending) }),
     ] {
         cases.push(case(name, &request_to_row(&request), request, request_from_row));
     }
@@ -85,6 +89,22 @@ fn cases() -> Vec<Case> {
     cases.push(case("session", &session_to_row(&session(1)), session(1), |row| {
         Ok(session_from_row(session(1).id_sha256, row))
     }));
+    let (buildset, request, build) = running(1, "linux", "w1");
+    let writes = vec![
+        Write::Change(Arc::new(full_change())),
+        Write::Buildset(buildset),
+        Write::Request(request),
+        Write::Build(build),
+        Write::BuildSequence(BuildId(1), 17),
+        Write::Cursor("forge".into(), "c1".to_owned()),
+        Write::Delivery(delivery("d1", 7)),
+        Write::SchedulerState("quick".into(), scheduler_state()),
+        Write::Notice(notices()[0].1.clone()),
+        Write::NoticeDone(NoticeId(9)),
+    ];
+    let record = journal::record_of(&Batch::gather(&writes, Steady(5)).unwrap(), |_| Ok(false)).unwrap();
+    let none = |_: &[u8; 32]| Err(StoreError::Missing { what: "a patch".to_owned() });
+    cases.push(case("record", &record, (writes, Steady(5)), move |row| journal::decode(&[row.encode()?], &none)));
     let counters = CountersRow { steady: 1, change: 2, buildset: 3, request: 4, build: 5, notice: 6 };
     cases.push(case("counters", &counters, counters.clone(), Ok));
     cases

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
@@ -11,9 +11,9 @@ use redb::backends::FileBackend;
 use tempfile::TempDir;
 
 use super::*;
-use crate::logs::RealDisk;
+use crate::limits::JOURNAL_BYTES;
 use crate::samples::*;
-use crate::tables::{FORMAT, META};
+use crate::tables::{FORMAT, FORMAT_WITHOUT_JOURNAL, LAST_RECORD, META};
 
 fn open() -> (TempDir, Store) {
     let directory = tempfile::tempdir().unwrap();
@@ -128,11 +128,59 @@ fn what_was_committed_is_loaded_as_it_was_also_by_the_next_host() {
 fn a_host_that_was_killed_leaves_everything_that_was_committed() {
     let (directory, store) = open();
     store.commit(&everything(), Steady(5_000)).unwrap();
-    // The file as it is on the disk while the host runs: nothing was closed.
+    // The files as they are on the disk while the host runs: nothing was closed.
     let copy = directory.path().join("copy");
     fs::create_dir(&copy).unwrap();
-    fs::copy(store.database_path(), copy.join("stampmill.redb")).unwrap();
+    for file in ["stampmill.redb", "stampmill.journal"] {
+        fs::copy(store.directory().join(file), copy.join(file)).unwrap();
+    }
     assert_eq!(Store::open(&copy).unwrap().load().unwrap(), (everything_loaded(), Steady(5_000)));
+    // A second time it is in the database.
+    assert_eq!(Store::open(&copy).unwrap().load().unwrap(), (everything_loaded(), Steady(5_000)));
+}
+
+#[test]
+fn a_data_directory_without_a_journal_gets_one_and_one_that_has_lost_its_own_is_refused() {
+    let (_directory, store) = open();
+    store.commit(&everything(), Steady(5_000)).unwrap();
+    store
+        .write(|transaction| {
+            let mut meta = transaction.open_table(META)?;
+            meta.insert("format", FORMAT_WITHOUT_JOURNAL)?;
+            meta.remove(LAST_RECORD)?;
+            Ok(())
+        })
+        .unwrap();
+    let path = store.directory().to_owned();
+    drop(store);
+    fs::remove_file(path.join("stampmill.journal")).unwrap();
+    let store = Store::open(&path).unwrap();
+    assert_eq!(store.load().unwrap(), (everything_loaded(), Steady(5_000)));
+    store.commit(&[Write::NoticeDone(NoticeId(1))], Steady(6_000)).unwrap();
+    drop(store);
+    assert_eq!(Store::open(&path).unwrap().load().unwrap().1, Steady(6_000));
+    fs::remove_file(path.join("stampmill.journal")).unwrap();
+    let error = Store::open(&path).unwrap_err().to_string();
+    assert!(error.contains("stampmill.journal is damaged: it is not there; put the data directory back"), "{error}");
+}
+
+#[test]
+fn a_commit_larger_than_the_journal_and_many_that_fill_it_are_all_there_after_a_crash() {
+    let (directory, store) = open();
+    let mut expected = Vec::new();
+    for (round, kib) in (0..).zip([1, 3_000, 900, 300, 5_000, 1, 4_090, 2, 4_090]) {
+        let (source, cursor) = (format!("source-{round}"), format!("{round}").repeat(1024 * kib));
+        store.commit(&[Write::Cursor(source.as_str().into(), cursor.clone())], Steady(round)).unwrap();
+        expected.push((source.as_str().into(), cursor));
+        let copy = directory.path().join(format!("copy-{round}"));
+        fs::create_dir(&copy).unwrap();
+        for file in ["stampmill.redb", "stampmill.journal"] {
+            fs::copy(store.directory().join(file), copy.join(file)).unwrap();
+        }
+        let (found, steady) = Store::open(&copy).unwrap().load().unwrap();
+        assert!(found.cursors == expected, "after {kib} KiB");
+        assert_eq!(steady, Steady(round));
+    }
 }
 
 #[test]
@@ -216,7 +264,7 @@ fn history_is_not_loaded_but_its_ids_and_numbers_are_known() {
 fn a_change_is_loaded_while_it_waits_and_an_id_that_never_was_is_passed_over() {
     let (_directory, store) = open();
     let state = SchedulerState {
-        batches: vec![Batch { branch: None, changes: vec![ChangeId(7), ChangeId(1234)], fires_at: None }],
+        batches: vec![output::Batch { branch: None, changes: vec![ChangeId(7), ChangeId(1234)], fires_at: None }],
         next_firing: None,
     };
     store
@@ -311,6 +359,22 @@ impl Disk {
     }
 }
 
+impl crate::Disk for Disk {
+    fn write_all_at(&self, file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+        self.work().or_else(|error| {
+            // Some of it reaches the disk.
+            file.write_all_at(&bytes[..bytes.len() / 2], at)?;
+            Err(error)
+        })?;
+        file.write_all_at(bytes, at)
+    }
+
+    fn sync(&self, file: &File) -> io::Result<()> {
+        self.work()?;
+        file.sync_data()
+    }
+}
+
 #[derive(Debug)]
 struct Faulty {
     file: FileBackend,
@@ -353,16 +417,22 @@ fn open_on_faulty_disk() -> (TempDir, Store, Arc<Disk>) {
     let opener = move |file| {
         redb::Builder::new().create_with_backend(Faulty { file: FileBackend::new(file)?, disk: Arc::clone(&for_store) })
     };
-    let store = Store::open_on(directory.path(), opener, Arc::new(RealDisk)).unwrap();
+    let store = Store::open_on(directory.path(), opener, Arc::clone(&disk) as Arc<dyn crate::Disk>).unwrap();
     (directory, store, disk)
 }
 
 #[test]
 fn a_commit_that_fails_at_any_operation_is_all_or_nothing_and_the_next_one_works() {
-    for lasting in [false, true] {
+    for (lasting, is_full) in [(false, false), (true, false), (false, true), (true, true)] {
         let mut failures = 0;
         for operations in 0.. {
             let (_directory, store, disk) = open_on_faulty_disk();
+            if is_full {
+                // The next commit goes into the database itself, with all before it.
+                store
+                    .commit(&[Write::Cursor("forge".into(), "x".repeat(JOURNAL_BYTES * 199 / 200))], Steady(1))
+                    .unwrap();
+            }
             store.commit(&[Write::Cursor("forge".into(), "before".to_owned())], Steady(1)).unwrap();
             let before = snapshot(&store);
             disk.fail_after(operations, lasting);
@@ -379,7 +449,8 @@ fn a_commit_that_fails_at_any_operation_is_all_or_nothing_and_the_next_one_works
             store.commit(&everything(), Steady(3)).unwrap();
             assert_eq!(store.load().unwrap(), (everything_loaded(), Steady(3)));
         }
-        assert!(failures > 3, "only {failures} operations failed");
+        // Into the journal with a write and a sync.
+        assert!(if is_full { failures > 10 } else { failures == 2 }, "{failures} operations failed");
     }
 }
 
@@ -389,7 +460,9 @@ fn while_the_disk_fails_every_call_says_so_and_afterwards_all_is_well() {
     store.commit(&everything(), Steady(2)).unwrap();
     disk.fail_after(0, true);
     for _ in 0..3 {
-        assert!(store.commit(&everything(), Steady(3)).unwrap_err().to_string().starts_with("the database failed"));
+        let error = store.commit(&[Write::Cursor("forge".into(), "c2".repeat(4096))], Steady(3)).unwrap_err();
+        assert_eq!(error.disk_trouble(), Some("its disk fails"), "{error}");
+        assert!(snapshot(&store) == everything_loaded(), "what is stored can be read meanwhile");
     }
     disk.mend();
     assert_eq!(store.load().unwrap(), (everything_loaded(), Steady(2)));

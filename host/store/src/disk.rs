@@ -1,11 +1,13 @@
-//! What log files need of a disk.
+//! What the journal and log files need of a disk.
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-/// What log files need of a disk. Each method does it for real; tests of disks that fail replace some.
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+
+/// What the journal and log files need of a disk. Each method does it for real; tests of disks that fail replace some.
 pub trait Disk: Send + Sync + 'static {
     /// Makes a file, which must not be there.
     ///
@@ -45,3 +47,9 @@ pub trait Disk: Send + Sync + 'static {
 pub struct RealDisk;
 
 impl Disk for RealDisk {}
+
+/// Drops what the kernel remembers of a file, as far as it is on the disk. After a sync that failed it may show pages that never reached it.
+pub(crate) fn forget_what_is_remembered(file: &File) {
+    // Where this is not possible, nothing is lost but that caution.
+    let _ = posix_fadvise(file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
+}
