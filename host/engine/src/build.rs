@@ -197,7 +197,7 @@ impl Engine {
             Tried::Stopped => {}
             Tried::Lost => request.losses += 1,
         }
-        if request.losses >= most {
+        if tried == Tried::Lost && request.losses >= most {
             self.outbox.warn(format!("request {id} is given up: {most} builds of it were lost"));
             self.complete_request(id, Outcome::Exception);
         } else {

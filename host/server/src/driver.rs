@@ -147,6 +147,19 @@ pub(crate) struct Driver<W> {
     pause: Duration,
 }
 
+/// Nobody waits for a driver that has ended, however it has.
+struct Gone {
+    waiting: Waiting,
+    stop: CancellationToken,
+}
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        lock(&self.waiting).clear();
+        self.stop.cancel();
+    }
+}
+
 /// Makes the way in, before there is a driver, so that what runs effects can hold it.
 pub(crate) fn channel() -> (DriverHandle, Inbox) {
     let (sender, receiver) = mpsc::channel(INPUTS_WAITING);
@@ -183,15 +196,19 @@ impl<W: World> Driver<W> {
         Ok(driver)
     }
 
-    /// Runs until `stop`, on a thread of its own: a commit blocks it, and nothing else. Answers when it has ended.
+    /// Runs until `stop`, on a thread of its own: a commit blocks it, and nothing else. Answers when it has ended in order; one that panics
+    /// stops all.
     ///
     /// # Errors
     /// When there is no thread to be had.
     pub(crate) fn spawn(self, stop: CancellationToken) -> std::io::Result<oneshot::Receiver<()>> {
         let runtime = tokio::runtime::Handle::current();
         let (ended, end) = oneshot::channel();
+        let gone = Gone { waiting: Arc::clone(&self.waiting), stop: stop.clone() };
         std::thread::Builder::new().name("driver".to_owned()).spawn(move || {
+            let gone = gone;
             runtime.block_on(self.run(stop));
+            drop(gone);
             // Whoever waited may have gone.
             let _ = ended.send(());
         })?;
@@ -217,7 +234,6 @@ impl<W: World> Driver<W> {
             }
             self.handle(&mut batch, &stop).await;
         }
-        lock(&self.waiting).clear();
     }
 
     #[tracing::instrument(target = "stampmill::stage", name = "batch", level = "debug", skip_all)]

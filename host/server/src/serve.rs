@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use axum::Router;
 use stampmill_service::{Access, Service};
 use stampmill_store::{Store, StoreError};
@@ -66,7 +66,10 @@ pub(crate) async fn host(options: HostOptions) -> anyhow::Result<ExitCode> {
     let Some(server) = start_unless(&ending, options).await? else { return Ok(ExitCode::SUCCESS) };
     server.announce();
     server.teach_first_login();
-    ending.cancelled().await;
+    tokio::select! {
+        () = ending.cancelled() => {}
+        () = server.stopped() => {}
+    }
     server.end().await?;
     Ok(ExitCode::SUCCESS)
 }
@@ -86,6 +89,7 @@ pub(crate) async fn up(options: HostOptions) -> anyhow::Result<ExitCode> {
     server.teach_first_login();
     let ended = tokio::select! {
         () = ending.cancelled() => Ok(()),
+        () = server.stopped() => Ok(()),
         error = worker.supervise() => Err(error),
     };
     worker.end().await;
@@ -195,6 +199,11 @@ impl RunningServer {
         }
     }
 
+    /// Waits until it has stopped by itself, which it does in trouble only.
+    async fn stopped(&self) {
+        self.shared.stop.cancelled().await;
+    }
+
     /// Ends everything within the grace period. What was accepted is stored; what was under way goes on at the next start.
     pub(crate) async fn end(self) -> anyhow::Result<()> {
         // Streams end on it too; the servers wait for them.
@@ -203,9 +212,10 @@ impl RunningServer {
         let ending = async {
             self.shared.tasks.wait().await;
             // The driver ends after the batch that it is in.
-            let _ = self.driver.await;
+            self.driver.await
         };
-        if tokio::time::timeout(SHUTDOWN_GRACE, ending).await.is_err() {
+        let driver = tokio::time::timeout(SHUTDOWN_GRACE, ending).await;
+        if driver.is_err() {
             tracing::warn!("something did not end within {} s and is left behind", SHUTDOWN_GRACE.as_secs());
         }
         for server in &self.servers {
@@ -218,6 +228,10 @@ impl RunningServer {
             // As on a disk that became read-only. The next start takes it away.
             tracing::warn!("can't remove the socket `{}`: {error}", self.admin_socket.display());
         }
+        ensure!(
+            !matches!(driver, Ok(Err(_))),
+            "the engine's thread has panicked, as the log says; start the host again"
+        );
         Ok(())
     }
 }

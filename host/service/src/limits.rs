@@ -40,3 +40,6 @@ pub const HOME_BUILDS_OF_BUILDER: usize = 8;
 pub const HOME_BUILDS: usize = 12;
 /// Waiting requests that are explained on one page; each is a question to the engine.
 pub const EXPLAINED_MAX: usize = 20;
+
+/// When whoever was answered 503 should ask again, in seconds: a host that starts again, or whose disk has room again, needs no longer.
+pub const RETRY_AFTER_SECONDS: &str = "2";

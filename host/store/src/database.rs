@@ -31,6 +31,9 @@ pub(crate) struct Database {
     suspect: AtomicBool,
 }
 
+/// Makes the record of a commit, in its transaction.
+type MakeRecord<'a> = dyn Fn(&WriteTransaction) -> Result<Vec<u8>, StoreError> + 'a;
+
 /// How the file is open.
 enum Open {
     /// Not at all: it could not be opened again after a failure.
@@ -83,9 +86,7 @@ impl Database {
     }
 
     fn open_for_reading(&self) {
-        if matches!(*self.state(), Open::ForReading(_)) && !self.suspect.load(Ordering::Acquire) {
-            return;
-        }
+        // Also in the place of another one: the files may have been written since.
         // If this fails too, the next call tries again and says why it can't.
         let next = self.place.open_for_reading().map_or(Open::Closed, Open::ForReading);
         opening::close(std::mem::replace(&mut *self.state_mut(), next));
@@ -129,18 +130,18 @@ impl Database {
         self.write_with(None, work)
     }
 
-    /// As [`Self::write`], of work that this record of the journal stands for.
+    /// As [`Self::write`], of work that a record of the journal stands for.
     pub(crate) fn write_ahead<T>(
         &self,
-        record: &[u8],
+        record: impl Fn(&WriteTransaction) -> Result<Vec<u8>, StoreError>,
         work: impl FnOnce(&WriteTransaction) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.write_with(Some(record), work)
+        self.write_with(Some(&record), work)
     }
 
     fn write_with<T>(
         &self,
-        record: Option<&[u8]>,
+        record: Option<&MakeRecord<'_>>,
         work: impl FnOnce(&WriteTransaction) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let mut writer = self.lock_writer();
@@ -148,9 +149,10 @@ impl Database {
             self.reopen_as_writer(&mut writer)?;
         }
         let Some(journal) = &mut *writer else { return Err(redb::StorageError::DatabaseClosed.into()) };
+        let next = journal.next();
         let result = self.try_write(journal, record, work);
-        // A record may be in the journal although its work failed.
-        if result.as_ref().is_err_and(|error| record.is_some() || error.needs_reopening()) {
+        // A record may be in the journal although its commit failed.
+        if result.as_ref().is_err_and(|error| error.needs_reopening() || journal.next() > next) {
             // The error of the write says more than the one of opening, which the next call has again.
             let _ = self.reopen_as_writer(&mut writer);
         }
@@ -160,31 +162,35 @@ impl Database {
     fn try_write<T>(
         &self,
         journal: &mut Journal,
-        record: Option<&[u8]>,
+        record: Option<&MakeRecord<'_>>,
         work: impl FnOnce(&WriteTransaction) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let mut transaction = match &*self.state() {
-            Open::ForWriting(database) => self.guarded(|| Ok(database.begin_write()?))?,
-            Open::ForReading(_) | Open::Closed => return Err(redb::StorageError::DatabaseClosed.into()),
-        };
-        let record = record.filter(|record| journal.has_room_for(record));
-        if let Some(record) = record {
-            journal.append(record)?;
-        }
-        let durability = if record.is_some() { Durability::None } else { Durability::Immediate };
-        let value = self.guarded(|| {
-            opening::begin(&mut transaction, durability)?;
-            let value = work(&transaction)?;
-            if record.is_some() {
-                transaction.open_table(META)?.insert(LAST_RECORD, journal.last())?;
-            }
+        let state = self.state();
+        let Open::ForWriting(database) = &*state else { return Err(redb::StorageError::DatabaseClosed.into()) };
+        self.guarded(|| {
+            let mut transaction = database.begin_write()?;
+            let record = record.map(|record| record(&transaction)).transpose()?;
+            let record = record.filter(|record| journal.has_room_for(record));
+            let value = match &record {
+                Some(record) => {
+                    opening::begin(&mut transaction, Durability::None)?;
+                    let value = work(&transaction)?;
+                    transaction.open_table(META)?.insert(LAST_RECORD, journal.next())?;
+                    // Last of all: what can't be done is not to come back at each opening.
+                    journal.append(record)?;
+                    value
+                }
+                None => {
+                    opening::begin(&mut transaction, Durability::Immediate)?;
+                    work(&transaction)?
+                }
+            };
             transaction.commit()?;
+            if record.is_none() {
+                journal.restart();
+            }
             Ok(value)
-        })?;
-        if record.is_none() {
-            journal.restart(journal.last());
-        }
-        Ok(value)
+        })
     }
 
     /// Says of damage where it is. A damaged page can make redb panic: that is an error here, and the database is opened again.

@@ -7,6 +7,8 @@ use std::path::Path;
 
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 
+use crate::StoreError;
+
 /// What the journal and log files need of a disk. Each method does it for real; tests of disks that fail replace some.
 pub trait Disk: Send + Sync + 'static {
     /// Makes a file, which must not be there.
@@ -47,6 +49,13 @@ pub trait Disk: Send + Sync + 'static {
 pub struct RealDisk;
 
 impl Disk for RealDisk {}
+
+/// Makes the names in a directory durable.
+pub(crate) fn sync_directory(directory: &Path) -> Result<(), StoreError> {
+    File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(StoreError::io("sync the directory", directory))
+}
 
 /// Drops what the kernel remembers of a file, as far as it is on the disk. After a sync that failed it may show pages that never reached it.
 pub(crate) fn forget_what_is_remembered(file: &File) {

@@ -10,14 +10,15 @@
 //! ```text
 //! 0..4    CRC-32 of the rest of the page
 //! 4..6    bytes of the record that are in this page
-//! 6..8    pages of the record after this one
-//! 8..16   number of the record
-//! 16..    the bytes, then zeros
+//! 6..8    pages of the record before this one
+//! 8..10   pages of the record after this one
+//! 10..18  number of the record
+//! 18..    the bytes, then zeros
 //! ```
 //!
 //! A record fills whole pages, so no page that was acknowledged is ever written again before it is in the database, and what begins a page is
 //! never anything that came from outside. Records have successive numbers, and each is synced before the next is written: only the last
-//! one may be torn.
+//! one may be torn. A number whose record was torn, or has failed, is never given again.
 
 mod record;
 #[cfg(test)]
@@ -30,15 +31,17 @@ use std::sync::Arc;
 
 pub(crate) use record::{decode, record_of};
 
-use crate::disk::forget_what_is_remembered;
+use crate::disk::{forget_what_is_remembered, sync_directory};
 use crate::limits::JOURNAL_BYTES;
 use crate::{Disk, StoreError};
 
 /// Name of the file in the data directory.
 const FILE: &str = "stampmill.journal";
 const PAGE: usize = 4096;
-const HEAD: usize = 16;
+const HEAD: usize = 18;
 const BODY: usize = PAGE - HEAD;
+/// The longest record: one that fills the file.
+pub const RECORD_BYTES_MAX: usize = JOURNAL_BYTES / PAGE * BODY;
 
 /// The journal of a database that is open for writing.
 pub(crate) struct Journal {
@@ -67,37 +70,29 @@ impl Journal {
         let file = file.map_err(StoreError::io("make", &path))?;
         disk.write_all_at(&file, &vec![0; JOURNAL_BYTES], 0)
             .and_then(|()| disk.sync(&file))
-            .map_err(StoreError::io("write", &path))
+            .map_err(StoreError::io("write", &path))?;
+        sync_directory(directory)
     }
 
-    /// Opens the journal of a database that has all records up to the number `known`. Answers the records after that too.
-    /// `again` after something has failed: then what is on the disk counts, whatever the kernel remembers.
-    pub(crate) fn open(
-        directory: &Path,
-        disk: Arc<dyn Disk>,
-        known: u64,
-        again: bool,
-    ) -> Result<(Self, Vec<Vec<u8>>), StoreError> {
+    /// Opens the journal of a database that has all records up to the number `known`. Answers what it has after that too.
+    pub(crate) fn open(directory: &Path, disk: Arc<dyn Disk>, known: u64) -> Result<(Self, Newer), StoreError> {
         let path = directory.join(FILE);
         let file = OpenOptions::new().read(true).write(true).open(&path);
         let file = file.map_err(|error| missing(&path, error))?;
-        if again {
-            forget_what_is_remembered(&file);
-        }
-        let records = read(&path, &file, known)?;
-        Ok((Self { path, file, disk, end: 0, last: known }, records))
+        let newer = read(&path, &file, known)?;
+        Ok((Self { path, file, disk, end: 0, last: known }, newer))
     }
 
-    /// The records after the number `known`, of a journal that is not written.
-    pub(crate) fn look(directory: &Path, known: u64) -> Result<Vec<Vec<u8>>, StoreError> {
+    /// What a journal that is not written has after the number `known`.
+    pub(crate) fn look(directory: &Path, known: u64) -> Result<Newer, StoreError> {
         let path = directory.join(FILE);
         let file = File::open(&path).map_err(|error| missing(&path, error))?;
         read(&path, &file, known)
     }
 
-    /// The number of the last record.
-    pub(crate) fn last(&self) -> u64 {
-        self.last
+    /// The number that the next record gets.
+    pub(crate) fn next(&self) -> u64 {
+        self.last + 1
     }
 
     /// Whether a record has room.
@@ -120,11 +115,24 @@ impl Journal {
         Ok(())
     }
 
-    /// Begins anew: the database has all records up to this number, durably.
-    pub(crate) fn restart(&mut self, last: u64) {
+    /// Begins anew: the database has all records, durably.
+    pub(crate) fn restart(&mut self) {
         self.end = 0;
-        self.last = last;
     }
+
+    /// Begins anew after the opening: the database has all records up to this number, durably.
+    pub(crate) fn restart_after(&mut self, last: u64) {
+        (self.end, self.last) = (0, last);
+    }
+}
+
+/// What a journal has that its database has not.
+#[derive(Debug, Default)]
+pub(crate) struct Newer {
+    /// The records, in order.
+    pub(crate) records: Vec<Vec<u8>>,
+    /// The number of the last one, or of one after it of which there is a part.
+    pub(crate) last: Option<u64>,
 }
 
 fn missing(path: &Path, error: std::io::Error) -> StoreError {
@@ -138,11 +146,12 @@ fn pages(record: &[u8], number: u64) -> Vec<u8> {
     let count = record.len().div_ceil(BODY);
     let mut pages = vec![0; count * PAGE];
     for (index, (page, body)) in pages.chunks_mut(PAGE).zip(record.chunks(BODY)).enumerate() {
-        // Neither is more than the journal has: its length is a constant.
-        let (used, left) = (u16::try_from(body.len()), u16::try_from(count - 1 - index));
-        page[4..6].copy_from_slice(&used.unwrap_or(u16::MAX).to_le_bytes());
-        page[6..8].copy_from_slice(&left.unwrap_or(u16::MAX).to_le_bytes());
-        page[8..HEAD].copy_from_slice(&number.to_le_bytes());
+        // None is more than the journal has, whose length is a constant.
+        let counts = [body.len(), index, count - 1 - index].map(|count| u16::try_from(count).unwrap_or(u16::MAX));
+        for (field, count) in page[4..10].chunks_mut(2).zip(counts) {
+            field.copy_from_slice(&count.to_le_bytes());
+        }
+        page[10..HEAD].copy_from_slice(&number.to_le_bytes());
         page[HEAD..HEAD + body.len()].copy_from_slice(body);
         let crc = crc32fast::hash(&page[4..]);
         page[..4].copy_from_slice(&crc.to_le_bytes());
@@ -153,21 +162,25 @@ fn pages(record: &[u8], number: u64) -> Vec<u8> {
 /// A page of a record after the ones that are known, as it was written.
 struct Page<'a> {
     number: u64,
-    left: u16,
+    before: usize,
+    after: usize,
     body: &'a [u8],
 }
 
 fn page(bytes: &[u8], known: u64) -> Option<Page<'_>> {
     let (head, rest) = bytes.split_first_chunk::<HEAD>()?;
-    let [c0, c1, c2, c3, u0, u1, l0, l1, number @ ..] = *head;
-    let (number, left) = (u64::from_le_bytes(number), u16::from_le_bytes([l0, l1]));
-    let body = rest.get(..usize::from(u16::from_le_bytes([u0, u1])))?;
+    let [c0, c1, c2, c3, u0, u1, b0, b1, a0, a1, number @ ..] = *head;
+    let number = u64::from_le_bytes(number);
+    let [used, before, after] = [[u0, u1], [b0, b1], [a0, a1]].map(|count| usize::from(u16::from_le_bytes(count)));
+    let body = rest.get(..used)?;
     let is_new = number > known && crc32fast::hash(&bytes[4..]) == u32::from_le_bytes([c0, c1, c2, c3]);
-    is_new.then_some(Page { number, left, body })
+    is_new.then_some(Page { number, before, after, body })
 }
 
-/// The records after the number `known`.
-fn read(path: &Path, file: &File, known: u64) -> Result<Vec<Vec<u8>>, StoreError> {
+/// What there is after the number `known`.
+fn read(path: &Path, file: &File, known: u64) -> Result<Newer, StoreError> {
+    // After a sync that failed the kernel may show what never reached the disk.
+    forget_what_is_remembered(file);
     let len = file.metadata().map_err(StoreError::io("read", path))?.len();
     if len != JOURNAL_BYTES as u64 {
         return Err(StoreError::damaged(path, format!("it has {len} bytes instead of {JOURNAL_BYTES}")));
@@ -175,29 +188,33 @@ fn read(path: &Path, file: &File, known: u64) -> Result<Vec<Vec<u8>>, StoreError
     let mut bytes = vec![0; JOURNAL_BYTES];
     file.read_exact_at(&mut bytes, 0).map_err(StoreError::io("read", path))?;
     let pages: Vec<_> = bytes.chunks(PAGE).map(|bytes| page(bytes, known)).collect();
-    let mut rest = &pages[..];
     let mut records = Vec::new();
     let mut number = known + 1;
+    // What is known may end in the middle of the file.
+    let begins =
+        |page: &Option<Page<'_>>| page.as_ref().is_some_and(|page| (page.number, page.before) == (known + 1, 0));
+    let mut rest = &pages[pages.iter().position(begins).unwrap_or(pages.len())..];
     while let Some((record, after)) = first_record(rest, number) {
         records.push(record);
         (rest, number) = (after, number + 1);
     }
-    // Whatever follows is older, or a part of the last record, which was never acknowledged.
-    match rest.iter().flatten().map(|page| page.number).max() {
-        Some(newest) if newest > number => {
-            Err(StoreError::damaged(path, format!("record {number} can't be read, and record {newest} can")))
+    // Whatever else is newer is a part of the last record, which was never acknowledged.
+    let last = pages.iter().flatten().map(|page| page.number).max();
+    match last {
+        Some(last) if last > number => {
+            Err(StoreError::damaged(path, format!("record {number} can't be read, and record {last} can")))
         }
-        _ => Ok(records),
+        _ => Ok(Newer { records, last }),
     }
 }
 
 /// The record of this number, if the pages begin with it, and the pages after it.
 fn first_record<'p, 'a>(pages: &'p [Option<Page<'a>>], number: u64) -> Option<(Vec<u8>, &'p [Option<Page<'a>>])> {
-    let count = usize::from(pages.first()?.as_ref()?.left) + 1;
+    let count = pages.first()?.as_ref()?.after + 1;
     let mut record = Vec::new();
-    for (page, left) in pages.get(..count)?.iter().zip((0..count).rev()) {
-        let page = page.as_ref().filter(|page| page.number == number && usize::from(page.left) == left)?;
-        record.extend_from_slice(page.body);
+    for (index, page) in pages.get(..count)?.iter().enumerate() {
+        let is_next = |page: &&Page<'_>| (page.number, page.before, page.after) == (number, index, count - 1 - index);
+        record.extend_from_slice(page.as_ref().filter(is_next)?.body);
     }
     Some((record, &pages[count..]))
 }

@@ -17,6 +17,7 @@ pub const DATABASE_CACHE_BYTES: usize = 128 * 1024 * 1024;
 /// The journal: some hundred builds, so that what they cost the database's file is shared, and less than a tenth of a second to take over
 /// after a crash. Its pages are counted in 16 bits.
 pub const JOURNAL_BYTES: usize = 4 * 1024 * 1024;
+pub use crate::journal::RECORD_BYTES_MAX as JOURNAL_RECORD_BYTES_MAX;
 
 /// The most raw bytes of one log frame: what a reader decompresses into memory at once.
 pub const FRAME_RAW_BYTES_MAX: u32 = 1024 * 1024;

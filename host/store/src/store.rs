@@ -96,8 +96,8 @@ impl Store {
         if writes.is_empty() {
             return self.write(|transaction| batch.apply(transaction));
         }
-        let record = journal::record_of(&batch, |key| self.view(|view| view.has_patch(key)))?.encode()?;
-        self.database.write_ahead(&record, |transaction| batch.apply(transaction))
+        let record = |transaction: &WriteTransaction| journal::record_of(&batch, transaction)?.encode();
+        self.database.write_ahead(record, |transaction| batch.apply(transaction))
     }
 
     /// Everything that is not finished, and the last steady time.

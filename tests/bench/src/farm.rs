@@ -195,6 +195,11 @@ impl Host {
     pub(crate) async fn stop(self) -> anyhow::Result<Duration> {
         end(self.child).await
     }
+
+    /// Ends it as a crash does.
+    pub(crate) async fn kill(mut self) -> anyhow::Result<()> {
+        Ok(self.child.kill().await?)
+    }
 }
 
 /// A worker that runs.
@@ -222,16 +227,26 @@ pub(crate) struct Farm {
 
 impl Farm {
     pub(crate) async fn start(program: &Program, workers: usize, max_builds: u32) -> anyhow::Result<Self> {
+        let mut farm = Self::without_workers(program, workers, max_builds).await?;
+        farm.add_workers(program, max_builds).await?;
+        Ok(farm)
+    }
+
+    /// A host that knows so many workers, of which none runs yet.
+    pub(crate) async fn without_workers(program: &Program, workers: usize, max_builds: u32) -> anyhow::Result<Self> {
         let place = Place::new(workers, max_builds)?;
         let host = Host::start(program, place.path()).await?;
         let token =
             program.run(place.path(), &["token", "create", "bench", "--role", "operator", "--data", "data"]).await?;
-        let mut farm = Self { client: client(&token)?, host, place, workers: Vec::new() };
-        for name in farm.place.workers.clone() {
-            farm.add_worker(program, &name, max_builds).await?;
+        Ok(Self { client: client(&token)?, host, place, workers: Vec::new() })
+    }
+
+    /// Starts all that the host knows, and waits until they are there.
+    pub(crate) async fn add_workers(&mut self, program: &Program, max_builds: u32) -> anyhow::Result<()> {
+        for name in self.place.workers.clone() {
+            self.add_worker(program, &name, max_builds).await?;
         }
-        farm.connected().await?;
-        Ok(farm)
+        self.connected().await
     }
 
     async fn add_worker(&mut self, program: &Program, name: &str, max_builds: u32) -> anyhow::Result<()> {
@@ -249,7 +264,7 @@ impl Farm {
     }
 
     /// Waits until all workers are there.
-    async fn connected(&self) -> anyhow::Result<()> {
+    pub(crate) async fn connected(&self) -> anyhow::Result<()> {
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE {
             let workers = self.get("/api/v1/workers?limit=1000").await?;

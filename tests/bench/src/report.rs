@@ -90,7 +90,7 @@ fn unit(figure: &str) -> &'static str {
 fn spread(values: impl Iterator<Item = f64>) -> Value {
     let mut sorted: Vec<f64> = values.collect();
     sorted.sort_by(f64::total_cmp);
-    let round = |value: f64| (value * 1000.0).round() / 1000.0;
+    let round = |value: f64| (value * 1e6).round() / 1e6;
     json!({ "min": round(sorted[0]), "median": round(median(&sorted)), "max": round(sorted[sorted.len() - 1]) })
 }
 

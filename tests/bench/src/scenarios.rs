@@ -62,8 +62,18 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         run: |program, report| Box::pin(start::history(program, report)),
     },
     Scenario {
+        name: "long_history",
+        about: "restart after 100,000 builds, which takes minutes to fill",
+        run: |program, report| Box::pin(start::long_history(program, report)),
+    },
+    Scenario {
+        name: "workers",
+        about: "what the host needs for each of 200 workers",
+        run: |program, report| Box::pin(start::workers(program, report)),
+    },
+    Scenario {
         name: "fanout",
-        about: "20 workers with a build of 8 s each at once; 200 workers connected",
+        about: "20 workers with a build of 8 s each at once",
         run: |program, report| Box::pin(start::fanout(program, report)),
     },
 ];

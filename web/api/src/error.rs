@@ -3,9 +3,9 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use stampmill_service::limits::RETRY_AFTER_SECONDS;
 use stampmill_service::{ErrorKind, ServiceError};
 
-use crate::limits::RETRY_AFTER_SECONDS;
 use crate::wire::{ErrorBody, ErrorText};
 
 /// An error on its way out.

@@ -20,6 +20,3 @@ pub(crate) const FOLLOW_LINES: u64 = 500;
 pub(crate) const FOLLOW_LOOK: Duration = Duration::from_secs(5);
 /// Lines that a page of log holds when no count is given.
 pub(crate) const LOG_LINES: u64 = 1_000;
-
-/// When a client that was answered 503 should ask again: a host that starts again, or whose disk has room again, needs no longer.
-pub(crate) const RETRY_AFTER_SECONDS: &str = "2";

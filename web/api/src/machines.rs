@@ -6,12 +6,13 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use stampmill_model::Outcome;
+use stampmill_service::limits::RETRY_AFTER_SECONDS;
 use stampmill_service::{HookCall, WorkerState};
 
 use crate::Door;
 use crate::body::{At, Who, read_body};
 use crate::error::ApiError;
-use crate::limits::{HOOK_BYTES_MAX, RETRY_AFTER_SECONDS};
+use crate::limits::HOOK_BYTES_MAX;
 
 pub(crate) async fn hook(
     State(door): State<Door>,

@@ -3,12 +3,12 @@
 use axum::http::{HeaderValue, header};
 use axum::response::{Html, IntoResponse, Response};
 use maud::html;
+use stampmill_service::limits::RETRY_AFTER_SECONDS;
 use stampmill_service::{ErrorKind, Identity, ServiceError};
 
 use crate::Ui;
 use crate::guard::{hardened, status_of};
 use crate::layout::Page;
-use crate::limits::RETRY_AFTER_SECONDS;
 
 /// An error with what its page needs.
 pub(crate) struct PageError {

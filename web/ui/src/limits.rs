@@ -24,6 +24,3 @@ pub(crate) const TITLE_CHARS: usize = 80;
 pub(crate) const LINE_CHARS: usize = 100;
 /// Rows of a page of builds or changes.
 pub(crate) const ROWS: usize = 40;
-
-/// When a browser that was answered 503 may ask again: a host that starts again, or whose disk has room again, needs no longer.
-pub(crate) const RETRY_AFTER_SECONDS: &str = "2";

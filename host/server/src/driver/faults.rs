@@ -5,7 +5,7 @@ use std::io;
 
 use stampmill_engine::input::Submission;
 use stampmill_model::{BuildEvent, BuildId, SeenChange, SourceStamp, WorkerInfo};
-use stampmill_store::limits::JOURNAL_BYTES;
+use stampmill_store::limits::JOURNAL_RECORD_BYTES_MAX;
 use tempfile::TempDir;
 use tokio::sync::Notify;
 
@@ -260,7 +260,7 @@ async fn withstand(config: &Arc<Config>, journal: Journal, after: usize, fault: 
     let mut running = Running::start(config).await;
     if journal == Journal::IsFull {
         // It begins anew, and has room for the next change then, not for the one after that.
-        let cursor = "x".repeat(JOURNAL_BYTES * 199 / 200);
+        let cursor = "x".repeat(JOURNAL_RECORD_BYTES_MAX - 5_000);
         for writes in [vec![], vec![Write::Cursor("nobody".into(), cursor)]] {
             running.store.commit(&writes, stampmill_model::Steady(0)).unwrap();
         }

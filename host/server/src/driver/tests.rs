@@ -233,3 +233,28 @@ async fn a_commit_that_fails_is_told_to_whoever_waits_and_the_driver_goes_on() {
     assert_eq!(ready.stored().await, usize::try_from(ids[0].0).unwrap(), "what was answered is stored");
     ready.stop.cancel();
 }
+
+#[tokio::test]
+async fn a_driver_that_panics_stops_the_host_and_leaves_nobody_waiting() {
+    let mut ready = Ready::new().await;
+    let driver = ready.driver.take().expect("it runs once");
+    let ended = driver.spawn(ready.stop.clone()).unwrap();
+    ready.disk.set(|state| state.held = true);
+    let asks = ready.ask(1).await;
+    ready.a_sync_waits().await;
+    let handle = ready.handle.clone();
+    let look = tokio::spawn(async move { handle.view(|_, _| -> () { panic!("on purpose") }).await });
+    let late = ready.ask(1).await;
+    ready.disk.set(|state| state.held = false);
+    for ask in asks {
+        assert!(ask.await.unwrap().is_ok(), "it was stored before");
+    }
+    assert!(look.await.unwrap().is_err());
+    for ask in late {
+        // It may have been in the batch before the panic.
+        let _ = tokio::time::timeout(PATIENCE, ask).await.expect("nobody waits for ever");
+    }
+    assert!(ended.await.is_err(), "that was no end in order");
+    assert!(ready.stop.is_cancelled());
+    assert_eq!(ready.handle.ask(change).await, Err(Unavailable::Ending));
+}

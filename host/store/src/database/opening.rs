@@ -14,8 +14,8 @@ use redb::{Durability, ReadableDatabase as _, WriteTransaction};
 use super::overlay::Overlay;
 use super::{Open, Opener};
 use crate::commit::Batch;
-use crate::disk::forget_what_is_remembered;
-use crate::journal::{self, Journal};
+use crate::disk::{forget_what_is_remembered, sync_directory};
+use crate::journal::{self, Journal, Newer};
 use crate::limits::DATABASE_CACHE_BYTES;
 use crate::reader::View;
 use crate::tables::{FORMAT, FORMAT_WITHOUT_JOURNAL, LAST_RECORD, META, make_all};
@@ -78,10 +78,7 @@ impl Place {
         transaction.commit()?;
         drop(database);
         fs::rename(&path, &self.path).map_err(StoreError::io("rename", &path))?;
-        // A name is durable only once its directory is.
-        File::open(&self.directory)
-            .and_then(|directory| directory.sync_all())
-            .map_err(StoreError::io("sync the directory", &self.directory))
+        sync_directory(&self.directory)
     }
 
     /// Opens the files for reading and writing.
@@ -89,8 +86,7 @@ impl Place {
         self.open_for_writing(false)
     }
 
-    /// As [`Self::open`], with what is on the disk, whatever the kernel remembers: after a sync that failed it may still show pages that
-    /// never reached the disk and never will.
+    /// As [`Self::open`], after something has failed.
     pub(super) fn open_again(&self) -> Result<(redb::Database, Journal), StoreError> {
         self.open_for_writing(true)
     }
@@ -98,21 +94,20 @@ impl Place {
     fn open_for_writing(&self, again: bool) -> Result<(redb::Database, Journal), StoreError> {
         let file = OpenOptions::new().read(true).write(true).open(&self.path);
         let file = file.map_err(StoreError::io("open", &self.path))?;
-        if again {
-            forget_what_is_remembered(&file);
-        }
+        // After a sync that failed the kernel may show pages that never reached the disk and never will, also to the next process.
+        forget_what_is_remembered(&file);
         self.checked(|| {
             let database = (self.opener)(file)?;
             let known = match last_record(&database)? {
                 Some(known) => known,
                 None => self.add_journal(&database)?,
             };
-            let (mut journal, records) = Journal::open(&self.directory, Arc::clone(&self.disk), known, again)?;
-            if again || !records.is_empty() {
-                // One that failed may reach the disk yet: its number is left out.
-                let last = known + records.len() as u64 + 1;
-                take_over(&database, &records, last, Durability::Immediate)?;
-                journal.restart(last);
+            let (mut journal, newer) = Journal::open(&self.directory, Arc::clone(&self.disk), known)?;
+            if again || newer.last.is_some() {
+                // A record that failed may not be there and reach the disk yet.
+                let last = known + newer.records.len() as u64 + 1;
+                take_over(&database, &newer.records, last, Durability::Immediate)?;
+                journal.restart_after(last);
             }
             Ok((database, journal))
         })
@@ -125,7 +120,7 @@ impl Place {
             let overlay = Overlay::new(file).map_err(StoreError::io("read", &self.path))?;
             let database = redb::Builder::new().set_cache_size(DATABASE_CACHE_BYTES).create_with_backend(overlay)?;
             if let Some(known) = last_record(&database)? {
-                let records = Journal::look(&self.directory, known)?;
+                let Newer { records, .. } = Journal::look(&self.directory, known)?;
                 take_over(&database, &records, known + records.len() as u64, Durability::None)?;
             }
             Ok(database)

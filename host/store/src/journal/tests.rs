@@ -11,12 +11,12 @@ fn made() -> TempDir {
     directory
 }
 
-fn open(directory: &TempDir, known: u64) -> (Journal, Vec<Vec<u8>>) {
-    Journal::open(directory.path(), Arc::new(RealDisk), known, false).unwrap()
+fn open(directory: &TempDir, known: u64) -> Journal {
+    Journal::open(directory.path(), Arc::new(RealDisk), known).unwrap().0
 }
 
 fn found(directory: &TempDir, known: u64) -> Result<Vec<Vec<u8>>, StoreError> {
-    Journal::look(directory.path(), known)
+    Journal::look(directory.path(), known).map(|newer| newer.records)
 }
 
 /// Overwrites a part of the file.
@@ -32,12 +32,12 @@ fn records() -> Vec<Vec<u8>> {
 
 fn filled() -> TempDir {
     let directory = made();
-    let (mut journal, none) = open(&directory, 7);
-    assert!(none.is_empty());
+    let mut journal = open(&directory, 7);
+    assert!(found(&directory, 7).unwrap().is_empty());
     for record in records() {
         journal.append(&record).unwrap();
     }
-    assert_eq!(journal.last(), 10);
+    assert_eq!(journal.next(), 11);
     directory
 }
 
@@ -46,18 +46,20 @@ fn records_come_back_in_order_and_those_that_are_known_do_not() {
     let directory = filled();
     assert_eq!(found(&directory, 7).unwrap(), records());
     assert!(found(&directory, 10).unwrap().is_empty());
-    // The database is ahead: something else was made durable since.
     assert!(found(&directory, 11).unwrap().is_empty());
+    // What is known ends in the middle of the file.
+    assert_eq!(found(&directory, 8).unwrap(), records()[1..]);
+    assert_eq!(found(&directory, 9).unwrap(), records()[2..]);
 }
 
 #[test]
 fn a_journal_begins_anew_over_its_old_records() {
     let directory = filled();
-    let (mut journal, _) = open(&directory, 10);
+    let mut journal = open(&directory, 10);
     journal.append(b"eleven").unwrap();
     assert_eq!(found(&directory, 10).unwrap(), [b"eleven"]);
     journal.append(&vec![12; BODY]).unwrap();
-    journal.restart(12);
+    journal.restart();
     journal.append(b"thirteen").unwrap();
     assert_eq!(found(&directory, 12).unwrap(), [b"thirteen"]);
 }
@@ -76,6 +78,26 @@ fn only_the_last_record_may_be_torn() {
             }
         }
     }
+}
+
+#[test]
+fn a_number_of_which_there_is_a_part_is_told() {
+    let last = |directory: &TempDir| Journal::look(directory.path(), 7).unwrap().last;
+    assert_eq!(last(&made()), None);
+    assert_eq!(last(&filled()), Some(10));
+    let directory = made();
+    open(&directory, 7).append(&records()[1]).unwrap();
+    for page in [0, 2] {
+        // Nothing of it can be used, and its number is not free.
+        put(&directory, page * PAGE + 100, b"nonsense");
+        assert_eq!((found(&directory, 7).unwrap(), last(&directory)), (vec![], Some(8)), "page {page}");
+    }
+    // A page alone is no record.
+    let directory = made();
+    open(&directory, 7).append(&records()[1]).unwrap();
+    put(&directory, 100, b"nonsense");
+    put(&directory, PAGE + 100, b"nonsense");
+    assert_eq!((found(&directory, 7).unwrap(), last(&directory)), (vec![], Some(8)));
 }
 
 #[test]
@@ -98,7 +120,7 @@ fn a_journal_of_another_length_is_refused() {
 #[test]
 fn what_a_record_says_is_never_taken_for_a_record() {
     let directory = made();
-    let (mut journal, _) = open(&directory, 0);
+    let mut journal = open(&directory, 0);
     let forged = pages(b"a record of a stranger", 3);
     // At each place where a page may begin, in whatever way pages are cut.
     for every in [PAGE, BODY, HEAD] {
@@ -108,9 +130,9 @@ fn what_a_record_says_is_never_taken_for_a_record() {
             record.truncate(record.len().next_multiple_of(every).min(record.len()));
             record.resize(record.len().next_multiple_of(every), 0);
         }
-        journal.restart(0);
+        journal.restart_after(0);
         journal.append(&record).unwrap();
-        journal.restart(1);
+        journal.restart();
         journal.append(b"two").unwrap();
         assert_eq!(found(&directory, 1).unwrap(), [b"two"]);
     }
@@ -119,8 +141,8 @@ fn what_a_record_says_is_never_taken_for_a_record() {
 #[test]
 fn a_record_has_room_or_not() {
     let directory = made();
-    let (mut journal, _) = open(&directory, 0);
-    let most = JOURNAL_BYTES / PAGE * BODY;
+    let mut journal = open(&directory, 0);
+    let most = RECORD_BYTES_MAX;
     assert!(journal.has_room_for(&vec![1; most]) && !journal.has_room_for(&vec![1; most + 1]));
     journal.append(b"one").unwrap();
     assert!(journal.has_room_for(&vec![1; most - BODY]) && !journal.has_room_for(&vec![1; most - BODY + 1]));

@@ -50,10 +50,6 @@ impl View {
         row.map(|row| R::decode(row.value())).transpose()
     }
 
-    pub(crate) fn has_patch(&self, key: &[u8; 32]) -> Result<bool, StoreError> {
-        Ok(self.transaction.open_table(PATCHES)?.get(key)?.is_some())
-    }
-
     pub(crate) fn patch(&self, key: &[u8; 32]) -> Result<Vec<u8>, StoreError> {
         let table = self.transaction.open_table(PATCHES)?;
         let body = table.get(key)?.ok_or_else(|| StoreError::Missing { what: "the body of a patch".to_owned() })?;

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use super::*;
 use crate::commit::Batch;
 use crate::convert::*;
-use crate::journal;
 use crate::samples::*;
+use crate::{Store, journal};
 
 /// The directory with what this release writes.
 const CURRENT: &str = "0.1";
@@ -102,7 +102,10 @@ fn cases() -> Vec<Case> {
         Write::Notice(notices()[0].1.clone()),
         Write::NoticeDone(NoticeId(9)),
     ];
-    let record = journal::record_of(&Batch::gather(&writes, Steady(5)).unwrap(), |_| Ok(false)).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path()).unwrap();
+    let batch = Batch::gather(&writes, Steady(5)).unwrap();
+    let record = store.write(|transaction| journal::record_of(&batch, transaction)).unwrap();
     let none = |_: &[u8; 32]| Err(StoreError::Missing { what: "a patch".to_owned() });
     cases.push(case("record", &record, (writes, Steady(5)), move |row| journal::decode(&[row.encode()?], &none)));
     let counters = CountersRow { steady: 1, change: 2, buildset: 3, request: 4, build: 5, notice: 6 };

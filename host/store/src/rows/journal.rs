@@ -14,14 +14,14 @@ pub(crate) struct RecordRow {
     pub(crate) entries: Vec<EntryRow>,
 }
 
-/// What its table has beside the row is named as there.
+/// The key that the row has in its table comes first.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum EntryRow {
-    Change(ByteBuf),
-    Buildset(ByteBuf),
-    Request(ByteBuf),
-    Build(ByteBuf),
+    Change(u64, ByteBuf),
+    Buildset(u64, ByteBuf),
+    Request(u64, ByteBuf),
+    Build(u64, ByteBuf),
     /// Build, number of the last message.
     BuildSequence(u64, u64),
     /// Source, cursor.
@@ -30,6 +30,6 @@ pub(crate) enum EntryRow {
     Delivery(String, String, ByteBuf),
     /// Scheduler.
     Scheduler(String, ByteBuf),
-    Notice(ByteBuf),
+    Notice(u64, ByteBuf),
     NoticeDone(u64),
 }

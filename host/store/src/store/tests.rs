@@ -3,17 +3,17 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use redb::StorageBackend;
 use redb::backends::FileBackend;
 use tempfile::TempDir;
 
 use super::*;
-use crate::limits::JOURNAL_BYTES;
+use crate::limits::JOURNAL_RECORD_BYTES_MAX;
 use crate::samples::*;
-use crate::tables::{FORMAT, FORMAT_WITHOUT_JOURNAL, LAST_RECORD, META};
+use crate::tables::{CURSORS, FORMAT, FORMAT_WITHOUT_JOURNAL, LAST_RECORD, META};
 
 fn open() -> (TempDir, Store) {
     let directory = tempfile::tempdir().unwrap();
@@ -324,9 +324,13 @@ fn old_deliveries_go_when_new_ones_come() {
     assert_eq!(store.gc(Wall(117 * DAY + 1)).unwrap().deliveries, 0);
 }
 
-/// A disk that fails at a chosen operation.
+/// What was written to the journal last: where, what was there before, what came.
+type LastWrite = (u64, Vec<u8>, Vec<u8>);
+
+/// A disk that fails at a chosen operation. What it was to sync then is gone.
 #[derive(Debug, Default)]
 struct Disk {
+    last_write: Mutex<Option<LastWrite>>,
     /// Writes and syncs that still succeed; below zero none is counted.
     left: AtomicI64,
     armed: AtomicBool,
@@ -361,6 +365,10 @@ impl Disk {
 
 impl crate::Disk for Disk {
     fn write_all_at(&self, file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+        let mut old = vec![0; bytes.len()];
+        // A file that is being made has nothing there.
+        let _ = file.read_exact_at(&mut old, at);
+        *self.last_write.lock().unwrap() = Some((at, old, bytes.to_vec()));
         self.work().or_else(|error| {
             // Some of it reaches the disk.
             file.write_all_at(&bytes[..bytes.len() / 2], at)?;
@@ -370,7 +378,12 @@ impl crate::Disk for Disk {
     }
 
     fn sync(&self, file: &File) -> io::Result<()> {
-        self.work()?;
+        self.work().or_else(|error| {
+            if let Some((at, old, _)) = &*self.last_write.lock().unwrap() {
+                file.write_all_at(old, *at)?;
+            }
+            Err(error)
+        })?;
         file.sync_data()
     }
 }
@@ -430,7 +443,7 @@ fn a_commit_that_fails_at_any_operation_is_all_or_nothing_and_the_next_one_works
             if is_full {
                 // The next commit goes into the database itself, with all before it.
                 store
-                    .commit(&[Write::Cursor("forge".into(), "x".repeat(JOURNAL_BYTES * 199 / 200))], Steady(1))
+                    .commit(&[Write::Cursor("forge".into(), "x".repeat(JOURNAL_RECORD_BYTES_MAX - 5_000))], Steady(1))
                     .unwrap();
             }
             store.commit(&[Write::Cursor("forge".into(), "before".to_owned())], Steady(1)).unwrap();
@@ -452,6 +465,80 @@ fn a_commit_that_fails_at_any_operation_is_all_or_nothing_and_the_next_one_works
         // Into the journal with a write and a sync.
         assert!(if is_full { failures > 10 } else { failures == 2 }, "{failures} operations failed");
     }
+}
+
+/// Whole pages of text that differ from page to page.
+fn long(word: &str) -> String {
+    (0..3_000).map(|number| format!("{word} {number}\n")).collect()
+}
+
+#[test]
+fn a_record_that_failed_and_reaches_the_disk_later_is_never_taken_for_another() {
+    // All of one length: what comes later is behind what is written then.
+    for written_later in 0.. {
+        let (directory, store, disk) = open_on_faulty_disk();
+        let put = |store: &Store, cursor: &str| store.commit(&[Write::Cursor("forge".into(), long(cursor))], Steady(1));
+        put(&store, "first").unwrap();
+        disk.fail_after(1, false);
+        put(&store, "fails").unwrap_err();
+        let (at, _, failed) = disk.last_write.lock().unwrap().clone().unwrap();
+        if written_later * 4096 >= failed.len() {
+            break;
+        }
+        put(&store, "again").unwrap();
+        let copy = directory.path().join("copy");
+        fs::create_dir(&copy).unwrap();
+        for file in ["stampmill.redb", "stampmill.journal"] {
+            fs::copy(store.directory().join(file), copy.join(file)).unwrap();
+        }
+        let journal = fs::File::options().write(true).open(copy.join("stampmill.journal")).unwrap();
+        journal.write_all_at(&failed[written_later * 4096..], at + 4096 * written_later as u64).unwrap();
+        let found = snapshot(&Store::open(&copy).unwrap()).cursors;
+        assert!(found == [("forge".into(), long("again"))], "pages from {written_later} on came later");
+    }
+}
+
+#[test]
+fn two_crashes_in_a_row_never_make_one_record_of_two() {
+    let (directory, store) = open();
+    store.commit(&[Write::Cursor("forge".into(), "first".to_owned())], Steady(1)).unwrap();
+    let mut place = store.directory().to_owned();
+    drop(store);
+    // Each time the host dies while it writes a record, of which another page is missing.
+    for (crash, missing) in [0, 2, 1].into_iter().enumerate() {
+        let store = Store::open(&place).unwrap();
+        let journal = fs::read(place.join("stampmill.journal")).unwrap();
+        store.commit(&[Write::Cursor("forge".into(), long(&format!("crash {crash}")))], Steady(2)).unwrap();
+        let next = directory.path().join(format!("crash-{crash}"));
+        fs::create_dir(&next).unwrap();
+        fs::copy(place.join("stampmill.redb"), next.join("stampmill.redb")).unwrap();
+        let mut torn = fs::read(place.join("stampmill.journal")).unwrap();
+        torn[missing * 4096..(missing + 1) * 4096].copy_from_slice(&journal[missing * 4096..(missing + 1) * 4096]);
+        fs::write(next.join("stampmill.journal"), torn).unwrap();
+        place = next;
+        assert_eq!(snapshot(&Store::open(&place).unwrap()).cursors, [("forge".into(), "first".to_owned())]);
+    }
+}
+
+#[test]
+fn a_commit_that_can_not_be_applied_does_not_come_back_at_the_next_opening() {
+    let (_directory, store) = open();
+    store.commit(&[Write::Cursor("forge".into(), "first".to_owned())], Steady(1)).unwrap();
+    store
+        .write(|transaction| {
+            transaction.open_table(crate::tables::COUNTERS)?.insert("counters", b"nonsense".as_slice())?;
+            Ok(())
+        })
+        .unwrap();
+    let error = store.commit(&[Write::Cursor("forge".into(), "second".to_owned())], Steady(2)).unwrap_err();
+    assert!(error.to_string().contains("counters"), "{error}");
+    let cursors = |store: &Store| {
+        store.view(|view| Ok(view.transaction.open_table(CURSORS)?.get("forge")?.unwrap().value().to_owned()))
+    };
+    assert_eq!(cursors(&store).unwrap(), "first");
+    let path = store.directory().to_owned();
+    drop(store);
+    assert_eq!(cursors(&Store::open(&path).unwrap()).unwrap(), "first", "what there is can be read");
 }
 
 #[test]

@@ -11,6 +11,10 @@ use crate::report::{Report, Run, median, ms};
 
 /// Builds of `history`.
 const HISTORY: usize = 2000;
+/// Builds of `long_history`, each of one property.
+const LONG_HISTORY: usize = 100_000;
+/// Workers that are connected at once.
+const WORKERS: usize = 200;
 /// How often a page is asked for one figure.
 const ASKED: usize = 30;
 
@@ -99,6 +103,68 @@ async fn asked(farm: &Farm, path: &str) -> anyhow::Result<(f64, usize)> {
     }
     took.sort_by(f64::total_cmp);
     Ok((median(&took), bytes))
+}
+
+/// What a start costs that finds many builds: after an orderly end and after a kill, beside one that finds none.
+pub(crate) async fn long_history(program: &Program, report: &mut Report) -> anyhow::Result<()> {
+    let mut farm = Farm::start(program, 1, 8).await?;
+    let mut events = farm.events().await?;
+    for _ in 0..LONG_HISTORY / 500 {
+        submit(&farm, "property", 500).await?;
+        events.finished(500).await?;
+    }
+    let database = std::fs::metadata(farm.place.path().join("data/stampmill.redb"))?.len();
+    let empty = Place::new(1, 8)?;
+    Host::start(program, empty.path()).await?.stop().await?;
+    let mut runs = Vec::new();
+    for _ in 0..report.runs {
+        report.quiet().await;
+        let mut run = Run::from([("database_mb", database as f64 / 1e6)]);
+        let place = farm.place.path();
+        farm.host.stop().await?;
+        farm.host = Host::start(program, place).await?;
+        run.insert("restart_s", farm.host.started_in.as_secs_f64());
+        let (took, _) = asked(&farm, "/api/v1/builds?limit=50").await?;
+        run.insert("builds50_ms", took);
+        // It has something to take over from the journal.
+        farm.connected().await?;
+        let mut events = farm.events().await?;
+        submit(&farm, "property", 20).await?;
+        events.finished(20).await?;
+        farm.host.kill().await?;
+        farm.host = Host::start(program, farm.place.path()).await?;
+        run.insert("restart_killed_s", farm.host.started_in.as_secs_f64());
+        let host = Host::start(program, empty.path()).await?;
+        run.insert("empty_restart_s", host.started_in.as_secs_f64());
+        host.stop().await?;
+        runs.push(run);
+    }
+    report.emit("history_100000", &runs, &[("builds_really_run", LONG_HISTORY.into())])?;
+    farm.stop().await.map(drop)
+}
+
+/// What the host needs for each of many workers that are connected.
+pub(crate) async fn workers(program: &Program, report: &mut Report) -> anyhow::Result<()> {
+    let settled = || tokio::time::sleep(Duration::from_secs(3));
+    let mut runs = Vec::new();
+    for _ in 0..report.runs {
+        let mut farm = Farm::without_workers(program, WORKERS, 1).await?;
+        settled().await;
+        let before = pss_mb(farm.host.pid);
+        let begun = Instant::now();
+        farm.add_workers(program, 1).await?;
+        let connected = begun.elapsed().as_secs_f64();
+        settled().await;
+        let after = pss_mb(farm.host.pid);
+        runs.push(Run::from([
+            ("connect_s", connected),
+            ("host_pss_before_mb", before),
+            ("host_pss_mb", after),
+            ("host_pss_per_worker_kib", (after - before) * 1024.0 / WORKERS as f64),
+        ]));
+        farm.stop().await?;
+    }
+    report.emit("workers_200", &runs, &[("workers", WORKERS.into())])
 }
 
 pub(crate) async fn fanout(program: &Program, report: &mut Report) -> anyhow::Result<()> {
