@@ -80,6 +80,7 @@ async fn connect(
     };
     upgrade
         .protocols([SUBPROTOCOL])
+        .read_buffer_size(crate::limits::READ_BUFFER_BYTES)
         .max_message_size(limits::WORKER_MESSAGE_BYTES_MAX)
         .max_frame_size(limits::WORKER_MESSAGE_BYTES_MAX)
         .on_upgrade(async move |socket| {

@@ -17,6 +17,9 @@ pub(crate) const MESSAGES_TO_WORKER: usize = 256;
 /// Messages of one worker that are taken together, with one sync of its logs.
 pub(crate) const MESSAGES_A_BATCH: usize = 256;
 
+/// What is read from a worker's connection at once: each has a buffer of so much, and most workers say little most of the time.
+pub(crate) const READ_BUFFER_BYTES: usize = 16 * 1024;
+
 /// How long a new connection may take to say hello.
 pub(crate) const HELLO_WITHIN: Duration = Duration::from_secs(10);
 

@@ -264,7 +264,7 @@ impl Farm {
     }
 
     /// Waits until all workers are there.
-    pub(crate) async fn connected(&self) -> anyhow::Result<()> {
+    async fn connected(&self) -> anyhow::Result<()> {
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE {
             let workers = self.get("/api/v1/workers?limit=1000").await?;
