@@ -1,3 +1,4 @@
+use stampmill_engine::config::Limits;
 use stampmill_engine::{Answer, Config, Effect, Input, Output, ReplyTo, Write};
 use stampmill_model::{
     BuildEvent, BuildId, BuildState, Network, NetworkAttempt, NetworkEnd, NetworkProtocol, Outcome, Property,
@@ -288,7 +289,16 @@ fn a_build_may_be_stopped_with_its_worker_as_often_as_it_takes() {
         world.accept(build + 1);
     }
     assert_eq!((world.request(1).attempts, world.request(1).losses), (8, 2));
-    world.finish(8, Outcome::Success);
+    // A lower limit holds from the next loss on: what ends in order is no reason to count.
+    let limits = Limits { attempts: 1, ..Limits::default() };
+    world.reload(Config { limits, ..(*world.config).clone() });
+    world.tell(Input::WorkerLeaves { worker: "w1".into() });
+    world.finish(8, Outcome::Retry);
+    world.leave("w1", true);
+    assert_eq!(world.outcome(1), None, "the request waits");
+    world.connect("w1", 1);
+    world.accept(9);
+    world.finish(9, Outcome::Success);
     assert_eq!(world.outcome(1), Some(Outcome::Success));
 }
 
