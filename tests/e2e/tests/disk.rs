@@ -366,6 +366,17 @@ async fn a_data_directory_that_lost_an_end_is_refused_or_says_what_is_lost() -> 
     let said = typed(place.path(), &start).await?;
     ensure!(said.code == 3 && said.err.contains("it is not there"), "{said:?}");
     std::fs::write(&database, &whole)?;
+    let journal = place.path().join("data/stampmill.journal");
+    let records = std::fs::read(&journal)?;
+    for len in [0, 4096, records.len() - 1] {
+        std::fs::write(&journal, &records[..len])?;
+        let said = typed(place.path(), &start).await?;
+        ensure!(said.code == 3 && said.err.contains("stampmill.journal is damaged: it has "), "cut at {len}: {said:?}");
+    }
+    std::fs::remove_file(&journal)?;
+    let said = typed(place.path(), &start).await?;
+    ensure!(said.code == 3 && said.err.contains("stampmill.journal is damaged: it is not there"), "{said:?}");
+    std::fs::write(&journal, &records)?;
 
     let log = place.path().join("data/logs/0/1.log");
     let bytes = std::fs::read(&log)?;

@@ -112,6 +112,7 @@ async fn a_native_step_sees_nothing_of_the_machine_outside_its_sandbox() -> anyh
 if cat {canary}; then echo LEAKED canary; fi
 if cat /etc/shadow; then echo LEAKED shadow; fi
 if cat {data}/stampmill.redb > /dev/null; then echo LEAKED database; fi
+if cat {data}/stampmill.journal > /dev/null; then echo LEAKED journal; fi
 if ls /proc/1/root/ > /dev/null 2>&1 && test -e /proc/1/root{canary}; then echo LEAKED root; fi
 if (exec 3<>/dev/tcp/127.0.0.1/{port}) 2>/dev/null; then echo LEAKED network; fi
 echo "uid $(cat /proc/self/uid_map | tr -s ' ')"

@@ -51,6 +51,7 @@ fn nobody_else_can_read_the_data_directory() {
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(store.directory()), 0o700);
     assert_eq!(mode(&store.database_path()), 0o600);
+    assert_eq!(mode(&store.directory().join("stampmill.journal")), 0o600);
     assert_eq!(mode(&store.directory().join("lock")), 0o600);
     assert_eq!(mode(&store.directory().join("logs")), 0o700);
 }

@@ -158,7 +158,7 @@ pub(crate) async fn workers(program: &Program, report: &mut Report) -> anyhow::R
         let after = pss_mb(farm.host.pid);
         runs.push(Run::from([
             ("connect_s", connected),
-            ("host_pss_before_mb", before),
+            ("idle_host_pss_mb", before),
             ("host_pss_mb", after),
             ("host_pss_per_worker_kib", (after - before) * 1024.0 / WORKERS as f64),
         ]));

@@ -141,8 +141,8 @@ async fn attack_17_what_is_in_a_repository_changes_no_step_grant_secret_priority
     let reach = plain(
         "reach",
         // Its own `/tmp` is not the machine's: what is written there is written nowhere.
-        "head -1 stampmill.toml\nmkdir -p PLACE/data\nfor file in PLACE/stampmill.toml PLACE/stampmill.lock PLACE/data/stampmill.redb; do\n\
-         cat stampmill.toml > $file && echo \"written to its own $file\"; done\n",
+        "head -1 stampmill.toml\nmkdir -p PLACE/data\nfor file in stampmill.toml stampmill.lock data/stampmill.redb data/stampmill.journal; do\n\
+         cat stampmill.toml > PLACE/$file && echo \"written to its own $file\"; done\n",
     );
     let jobs = [("open", format!("{CHECKOUT}{reach}{secret}"))];
     let more = polled(&["open"], false) + "[secret.key]\nfile = \"key\"\n";
@@ -165,7 +165,7 @@ async fn attack_17_what_is_in_a_repository_changes_no_step_grant_secret_priority
             "{hostile:#}"
         );
         let log = house.log(&hostile, 1, "stdio").await?;
-        ensure!(log.contains("[secret.key]") && log.matches("written to its own").count() == 3, "{seat:?}: {log}");
+        ensure!(log.contains("[secret.key]") && log.matches("written to its own").count() == 4, "{seat:?}: {log}");
         house.shows(&hostile, 2, "error", "no secret `key`").await?;
         let asked = |build: &Value| format!("/api/v1/requests/{}", build["request"]);
         let (first, second) = (house.host.get(&asked(&plain)).await?, house.host.get(&asked(&hostile)).await?);

@@ -62,7 +62,8 @@ async fn a9_05_a9_08_people_and_tokens_are_added_listed_and_removed() -> anyhow:
     let gone = typed(empty.path(), &["force", "linux", "--host", &host.url, "--token", token.line()]).await?;
     refused(&["force"], &gone, 2, &["revoked", "stampmill token create"]);
 
-    for file in [host.place.join("data/stampmill.redb"), host.place.join("host.log")] {
+    for file in ["data/stampmill.redb", "data/stampmill.journal", "host.log"] {
+        let file = host.place.join(file);
         let bytes = std::fs::read(&file)?;
         let has = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
         assert!(!has(PASSWORD) && !has(token.line()), "{} has a secret in the clear", file.display());
