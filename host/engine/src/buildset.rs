@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use stampmill_model::{
-    BuildId, BuilderName, Buildset, BuildsetId, BuildsetState, ChangeId, Outcome, Properties, Request, RequestId,
+    BuilderName, Buildset, BuildsetId, BuildsetState, ChangeId, Outcome, Parent, Properties, Request, RequestId,
     RequestState, SchedulerName, SourceStamp, WorkerName,
 };
 
@@ -37,7 +37,7 @@ pub(crate) struct NewBuildset {
     /// Whether someone must approve its requests.
     pub(crate) approve: bool,
     pub(crate) external_id: Option<String>,
-    pub(crate) rebuild_of: Option<BuildId>,
+    pub(crate) parent: Option<Parent>,
 }
 
 /// A request that is to be made.
@@ -66,7 +66,7 @@ impl Engine {
             properties: new.properties,
             requests: requests.clone(),
             external_id: new.external_id,
-            rebuild_of: new.rebuild_of,
+            parent: new.parent,
             submitted_at: self.now.wall,
             state: BuildsetState::Open { will_fail: false },
         };
@@ -104,9 +104,9 @@ impl Engine {
         id
     }
 
-    /// A rebuild is no new way for a change: only the first sets name themselves in it.
+    /// A rebuild is no new way for a change: other sets name themselves in it.
     fn note_buildset(&mut self, id: ChangeId, set: &Buildset) {
-        if set.rebuild_of.is_none()
+        if !matches!(set.parent, Some(Parent::Rebuild(_)))
             && let Some(open) = self.changes.get_mut(&id)
         {
             Arc::make_mut(&mut open.change).buildsets.push(set.id);
@@ -159,6 +159,7 @@ impl Engine {
         if let Some(key) = &open.set.external_id {
             self.external_ids.remove(key);
         }
+        self.follow(&open.set, outcome);
         for change in changes_of(&open.set) {
             self.release_change(change);
         }

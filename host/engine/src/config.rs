@@ -6,6 +6,8 @@ use stampmill_model::{
     BuilderName, ChangeSourceName, Job, Milliseconds, Properties, ReporterName, SchedulerName, Tier, WorkerName,
 };
 
+use crate::calendar::Calendar;
+
 /// The configuration, as far as decisions depend on it.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Config {
@@ -60,7 +62,7 @@ pub struct Scheduler {
     /// When it starts builds.
     pub kind: SchedulerKind,
     /// The codebases that its builds need, with what to take where no change says otherwise. Never empty:
-    /// a configuration without codebases has one entry named `""`.
+    /// a configuration without codebases has one entry named `""`. A dependent scheduler takes the sources of the set that it follows.
     pub codebases: Vec<CodebaseDefault>,
     /// How many filter plugins judge its changes.
     pub filters: usize,
@@ -100,8 +102,29 @@ pub enum SchedulerKind {
         /// From one firing to the next.
         every: Milliseconds,
     },
+    /// At times of the clock on the wall.
+    Nightly {
+        /// When.
+        at: Calendar,
+        /// With it, builds the important changes that have come since the last time, and nothing when there were none.
+        only_if_changed: Option<OnlyIfChanged>,
+    },
+    /// When a buildset of another scheduler has passed, with its sources.
+    Dependent {
+        /// The other.
+        upstream: SchedulerName,
+    },
     /// When a person asks.
     Force,
+}
+
+/// Which changes a nightly scheduler waits for.
+#[derive(Clone, PartialEq, Debug)]
+pub struct OnlyIfChanged {
+    /// `None` is the default branch: changes without a branch.
+    pub branch: Option<String>,
+    /// When it builds all the same.
+    pub force_at: Option<Calendar>,
 }
 
 /// What a scheduler takes for a codebase that no change of the batch touches.

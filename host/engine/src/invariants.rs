@@ -8,6 +8,7 @@ use stampmill_model::{BuildState, BuildsetState, RequestState};
 
 use crate::Engine;
 use crate::buildset::{changes_of, outcome_of};
+use crate::config::SchedulerKind;
 use crate::intake::Phase;
 use crate::output::NoticeState;
 use crate::scheduling::takes_changes;
@@ -173,6 +174,17 @@ fn timers(engine: &Engine, found: &mut Findings) {
             NoticeState::Sending | NoticeState::Dead { .. } => {}
         }
     }
+    for scheduler in &engine.config.schedulers {
+        let is_planned = engine.nights.due(&scheduler.name).is_some();
+        let is_nightly = matches!(scheduler.kind, SchedulerKind::Nightly { .. });
+        found.expect(is_planned == is_nightly, || {
+            format!("nightly scheduler `{}` is planned: {is_planned}", scheduler.name)
+        });
+    }
+    let (night, now) = (engine.nights.next(), engine.now.wall);
+    found.expect(engine.nights.agree() && night.is_none_or(|night| night > now), || {
+        format!("a night is due at {night:?}, which is past at {now:?}")
+    });
     let next = engine.timers.next();
     let now = engine.now.steady;
     found

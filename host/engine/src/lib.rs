@@ -8,6 +8,7 @@
 //! `scheduling` decides on them, `buildset` makes requests, `queue` orders them, `assign` gives them to `workers`, `build` follows each
 //! build, `report` tells the world. `timers` drive all of it, [`explain`] says why, [`invariants`] says what must hold after every input.
 
+pub mod calendar;
 pub mod config;
 pub mod explain;
 pub mod input;
@@ -35,7 +36,7 @@ use std::sync::Arc;
 
 use stampmill_model::{
     BuildId, BuilderName, BuildsetId, ChangeId, ChangeSourceName, NoticeId, Now, Request, RequestId, SchedulerName,
-    Steady, WorkerName,
+    Steady, Wall, WorkerName,
 };
 
 pub use config::{Config, OccasionKind};
@@ -57,6 +58,8 @@ pub struct Engine {
     lookup: lookup::Lookup,
     last: snapshot::LastIds,
     timers: timers::Timers,
+    /// When each nightly scheduler is due.
+    nights: timers::Timers<Wall, SchedulerName>,
     outbox: outbox::Outbox,
 
     sources: BTreeMap<ChangeSourceName, intake::Source>,
@@ -91,7 +94,11 @@ impl Engine {
     /// The outputs are all writes in the data's order, each key once, then the effects in the order in which they came up. `now.steady`
     /// must not go back; if it does, the last value holds.
     pub fn handle(&mut self, now: Now, input: Input) -> Vec<Output> {
+        let is_put_back = now.wall + limits::CLOCK_AHEAD_MOST < self.now.wall;
         self.now = Now { steady: now.steady.max(self.now.steady), wall: now.wall };
+        if is_put_back {
+            self.sync_nightly();
+        }
         self.fire_due();
         self.take(input);
         self.fire_due();
@@ -104,7 +111,7 @@ impl Engine {
     /// When to call [`Self::handle`] with [`Input::Tick`] if nothing else happens before; `None` when nothing is planned.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Steady> {
-        self.timers.next()
+        self.timers.next().into_iter().chain(self.next_look_at_clock()).min()
     }
 
     /// In debug builds every input is followed by a check; where much is open, which makes a check slow, only one in a thousand is.

@@ -5,6 +5,12 @@ use stampmill_model::Milliseconds;
 /// The first pause after something failed; each further one is twice as long.
 pub(crate) const RETRY_PAUSE_FIRST: Milliseconds = Milliseconds::from_seconds(1);
 
+/// How often the clock on the wall is looked at while a nightly scheduler waits for a time of it: crontabs count in minutes.
+pub(crate) const CLOCK_LOOK_EVERY: Milliseconds = Milliseconds::from_seconds(60);
+
+/// A clock that is put back by less does not make a night come twice; by more, it was wrong before, and nights are planned anew.
+pub(crate) const CLOCK_AHEAD_MOST: Milliseconds = Milliseconds::from_seconds(24 * 3600);
+
 /// A plugin may ask for a longer pause than the operator's longest, but not for longer than this: a mistyped unit must not silence it for years.
 pub(crate) const RETRY_AFTER_MOST: Milliseconds = Milliseconds::from_seconds(24 * 3600);
 

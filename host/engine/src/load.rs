@@ -32,6 +32,7 @@ impl Engine {
             config,
             last: snapshot.last,
             timers: Timers::default(),
+            nights: Timers::default(),
             outbox: Outbox::default(),
             sources: BTreeMap::new(),
             deliveries: Deliveries::default(),
@@ -130,6 +131,7 @@ impl Engine {
         self.sync_sources();
         self.sync_batches();
         self.sync_periodic();
+        self.sync_nightly();
         self.reconsider_changes();
         self.sync_workers();
     }

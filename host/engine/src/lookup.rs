@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use stampmill_model::{BuilderName, SchedulerName, WorkerName};
 
 use crate::Engine;
-use crate::config::{Builder, Config, Worker, WorkerChoice};
+use crate::config::{Builder, Config, SchedulerKind, Worker, WorkerChoice};
 
 /// Positions in the lists of a [`Config`].
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Lookup {
     builders: BTreeMap<BuilderName, BuilderEntry>,
     schedulers: BTreeMap<SchedulerName, usize>,
+    /// Those that wait for a scheduler.
+    dependents: BTreeMap<SchedulerName, Vec<usize>>,
     workers: BTreeMap<WorkerName, usize>,
 }
 
@@ -31,10 +33,17 @@ impl Lookup {
             (builder.name.clone(), BuilderEntry { position, fits: fits.collect() })
         });
         let schedulers = config.schedulers.iter().enumerate();
+        let mut dependents: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (position, scheduler) in schedulers.clone() {
+            if let SchedulerKind::Dependent { upstream } = &scheduler.kind {
+                dependents.entry(upstream.clone()).or_default().push(position);
+            }
+        }
         let workers = config.workers.iter().enumerate();
         Self {
             builders: builders.collect(),
             schedulers: schedulers.map(|(position, scheduler)| (scheduler.name.clone(), position)).collect(),
+            dependents,
             workers: workers.map(|(position, worker)| (worker.name.clone(), position)).collect(),
         }
     }
@@ -47,6 +56,11 @@ impl Lookup {
     /// Where a scheduler stands in the configuration.
     pub(crate) fn scheduler(&self, name: &SchedulerName) -> Option<usize> {
         self.schedulers.get(name).copied()
+    }
+
+    /// Where those stand that wait for a scheduler.
+    pub(crate) fn dependents(&self, upstream: &SchedulerName) -> &[usize] {
+        self.dependents.get(upstream).map_or(&[], Vec::as_slice)
     }
 
     /// Where a worker stands in the configuration.

@@ -64,6 +64,8 @@ pub struct SchedulerState {
     pub batches: Vec<Batch>,
     /// When a periodic scheduler fires next.
     pub next_firing: Option<Steady>,
+    /// What a nightly scheduler had to do up to this time is done.
+    pub done_until: Option<Wall>,
 }
 
 /// Changes that wait for a quiet tree.

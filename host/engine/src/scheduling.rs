@@ -1,19 +1,21 @@
 //! Scheduling: every scheduler decides on every change, and each kind has its own way to a buildset.
 
 mod batch;
+mod dependent;
 mod force;
+mod nightly;
 mod periodic;
 mod selection;
 mod stamps;
 
 use std::sync::Arc;
 
-use stampmill_model::{BuilderName, ChangeId, Decision, SchedulerName, Verdict, WorkerName};
+use stampmill_model::{BuilderName, ChangeId, Decision, PropertySource, SchedulerName, Verdict, WorkerName};
 
 pub(crate) use batch::takes_changes;
 
 use crate::Engine;
-use crate::buildset::Wish;
+use crate::buildset::{NewBuildset, Wish};
 use crate::config::Scheduler;
 use crate::input::Trouble;
 use crate::intake::Judging;
@@ -21,6 +23,7 @@ use crate::limits::DECISION_TRIES;
 use crate::lookup::allows;
 use crate::outbox::Key;
 use crate::output::Effect;
+use crate::properties::{layered, sourced};
 use crate::timers::Timer;
 
 impl Engine {
@@ -148,6 +151,31 @@ impl Engine {
         }
     }
 
+    /// Makes a buildset of a scheduler, of the sources that are in it, unless no worker could build it.
+    fn submit_for(&mut self, scheduler: &Scheduler, new: NewBuildset) {
+        let wishes = self.wishes(scheduler, &scheduler.builders, None);
+        if wishes.is_empty() {
+            let name = &scheduler.name;
+            self.outbox.warn(format!("scheduler `{name}` fires, but no configured worker fits its builders"));
+            return;
+        }
+        self.submit(NewBuildset {
+            reason: reason(scheduler),
+            scheduler: Some(scheduler.name.clone()),
+            properties: layered(new.properties, sourced(&scheduler.properties, &PropertySource::Scheduler)),
+            wishes,
+            priority: scheduler.priority,
+            approve: scheduler.approve_untrusted && new.stamps.iter().any(|stamp| !stamp.trusted),
+            ..new
+        });
+    }
+
+    /// Makes a buildset of a scheduler's defaults.
+    fn build_defaults(&mut self, scheduler: &Scheduler) {
+        let stamps = scheduler.codebases.iter().map(stamps::of_default).collect();
+        self.submit_for(scheduler, NewBuildset { stamps, ..NewBuildset::default() });
+    }
+
     /// What a scheduler wants of these builders: one build of each, or one on every worker that fits.
     fn wishes(&self, scheduler: &Scheduler, builders: &[BuilderName], worker: Option<&WorkerName>) -> Vec<Wish> {
         let mut wishes = Vec::with_capacity(builders.len());
@@ -165,6 +193,11 @@ impl Engine {
         }
         wishes
     }
+}
+
+/// What a scheduler says of its buildsets.
+fn reason(scheduler: &Scheduler) -> String {
+    if scheduler.reason.is_empty() { format!("scheduler `{}`", scheduler.name) } else { scheduler.reason.clone() }
 }
 
 /// Of several judgements the strictest holds; of equal ones the first.

@@ -31,16 +31,22 @@ pub(crate) enum Timer {
     Report(NoticeId),
 }
 
-/// All timers that run.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Timers {
-    by_time: BTreeSet<(Steady, Timer)>,
-    by_timer: BTreeMap<Timer, Steady>,
+/// All timers that run by one clock.
+#[derive(Clone, Debug)]
+pub(crate) struct Timers<Time = Steady, What = Timer> {
+    by_time: BTreeSet<(Time, What)>,
+    by_timer: BTreeMap<What, Time>,
 }
 
-impl Timers {
+impl<Time, What> Default for Timers<Time, What> {
+    fn default() -> Self {
+        Self { by_time: BTreeSet::new(), by_timer: BTreeMap::new() }
+    }
+}
+
+impl<Time: Copy + Ord, What: Clone + Ord> Timers<Time, What> {
     /// Starts a timer, or moves it when it runs.
-    pub(crate) fn set(&mut self, timer: Timer, at: Steady) {
+    pub(crate) fn set(&mut self, timer: What, at: Time) {
         if let Some(before) = self.by_timer.insert(timer.clone(), at) {
             self.by_time.remove(&(before, timer.clone()));
         }
@@ -48,24 +54,24 @@ impl Timers {
     }
 
     /// Stops a timer if it runs.
-    pub(crate) fn cancel(&mut self, timer: &Timer) {
+    pub(crate) fn cancel(&mut self, timer: &What) {
         if let Some(at) = self.by_timer.remove(timer) {
             self.by_time.remove(&(at, timer.clone()));
         }
     }
 
     /// When a timer is due; `None` when it does not run.
-    pub(crate) fn due(&self, timer: &Timer) -> Option<Steady> {
+    pub(crate) fn due(&self, timer: &What) -> Option<Time> {
         self.by_timer.get(timer).copied()
     }
 
     /// When the first is due.
-    pub(crate) fn next(&self) -> Option<Steady> {
+    pub(crate) fn next(&self) -> Option<Time> {
         self.by_time.first().map(|(at, _)| *at)
     }
 
     /// The timers of a kind, for those that are to be stopped together.
-    pub(crate) fn running(&self) -> impl Iterator<Item = (&Timer, Steady)> {
+    pub(crate) fn running(&self) -> impl Iterator<Item = (&What, Time)> {
         self.by_timer.iter().map(|(timer, at)| (timer, *at))
     }
 
@@ -75,7 +81,8 @@ impl Timers {
             && self.by_time.iter().all(|(at, timer)| self.by_timer.get(timer) == Some(at))
     }
 
-    fn pop_due(&mut self, now: Steady) -> Option<Timer> {
+    /// Takes the first timer out that is due.
+    pub(crate) fn pop_due(&mut self, now: Time) -> Option<What> {
         if self.next()? > now {
             return None;
         }
@@ -106,6 +113,9 @@ impl Engine {
                 Timer::Report(notice) => self.report_again(notice),
             }
         }
+        while let Some(scheduler) = self.nights.pop_due(self.now.wall) {
+            self.fire_nightly(&scheduler);
+        }
     }
 
     /// How long to wait before something that failed this often in a row is tried again.
@@ -128,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_timer_that_is_set_again_moves() {
-        let mut timers = Timers::default();
+        let mut timers: Timers = Timers::default();
         timers.set(Timer::Report(NoticeId(1)), Steady(5));
         timers.set(Timer::Report(NoticeId(1)), Steady(9));
         assert_eq!(timers.next(), Some(Steady(9)));

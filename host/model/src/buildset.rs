@@ -25,12 +25,21 @@ pub struct Buildset {
     pub requests: Vec<RequestId>,
     /// Idempotency key of whoever submitted it.
     pub external_id: Option<String>,
-    /// The build that it repeats, for a rebuild.
-    pub rebuild_of: Option<BuildId>,
+    /// What it came from, when that was another build or set.
+    pub parent: Option<Parent>,
     /// When it was made.
     pub submitted_at: Wall,
     /// How far it is.
     pub state: BuildsetState,
+}
+
+/// What a buildset came from, by the relationship to it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Parent {
+    /// It repeats this build.
+    Rebuild(BuildId),
+    /// A dependent scheduler made it when this set had passed.
+    Dependent(BuildsetId),
 }
 
 /// How far a buildset is.

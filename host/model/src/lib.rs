@@ -19,7 +19,7 @@ pub mod worker;
 pub use build::{
     Build, BuildEvent, BuildState, LogName, Network, NetworkAttempt, NetworkEnd, NetworkProtocol, Step, StepState,
 };
-pub use buildset::{Buildset, BuildsetState, Request, RequestState};
+pub use buildset::{Buildset, BuildsetState, Parent, Request, RequestState};
 pub use change::{Change, Decision, SeenChange, Verdict};
 pub use grant::{Grant, PluginLimits};
 pub use ids::{

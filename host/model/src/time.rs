@@ -37,6 +37,14 @@ impl std::ops::Add<Milliseconds> for Steady {
 #[serde(transparent)]
 pub struct Wall(pub u64);
 
+impl std::ops::Add<Milliseconds> for Wall {
+    type Output = Self;
+
+    fn add(self, length: Milliseconds) -> Self {
+        Self(self.0.saturating_add(length.0))
+    }
+}
+
 /// The time at which an input is handled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Now {

@@ -233,6 +233,14 @@ fn scheduler_view(loaded: &Loaded, scheduler: &Scheduler) -> SchedulerView {
             ("any-branch", format!("on changes of {branches}, {}", quiet(stable_for)))
         }
         SchedulerKind::Periodic { every } => ("periodic", format!("every {} s", every.0 as f64 / 1000.0)),
+        SchedulerKind::Nightly { at, only_if_changed: None } => ("nightly", at.to_string()),
+        SchedulerKind::Nightly { at, only_if_changed: Some(changed) } => {
+            let branch =
+                changed.branch.as_deref().map_or("the default branch".to_owned(), |branch| format!("`{branch}`"));
+            let forced = changed.force_at.as_ref().map(|at| format!("; in any case {at}"));
+            ("nightly", format!("{at}, if {branch} has changed{}", forced.unwrap_or_default()))
+        }
+        SchedulerKind::Dependent { upstream } => ("dependent", format!("when `{upstream}` has passed, its sources")),
         SchedulerKind::Force => ("force", "when a person asks".to_owned()),
     };
     let filters = loaded.filters.get(&scheduler.name).map(Vec::as_slice).unwrap_or_default();

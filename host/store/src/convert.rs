@@ -9,8 +9,8 @@ use stampmill_engine::OccasionKind;
 use stampmill_engine::output::{Batch, Delivery, Notice, NoticeState, SchedulerState, Subject};
 use stampmill_model::{
     Build, BuildId, BuildState, Buildset, BuildsetId, BuildsetState, Change, ChangeId, ChangeSourceName, Decision,
-    NoticeId, Outcome, Patch, Properties, Property, PropertySource, Request, RequestId, RequestState, SeenChange,
-    SourceStamp, Steady, Step, StepState, Verdict, Wall,
+    NoticeId, Outcome, Parent, Patch, Properties, Property, PropertySource, Request, RequestId, RequestState,
+    SeenChange, SourceStamp, Steady, Step, StepState, Verdict, Wall,
 };
 
 use self::network::{network_from_row, network_to_row};
@@ -227,6 +227,11 @@ fn outcome<R: Row>(word: &str) -> Result<Outcome, StoreError> {
 // --- buildsets and requests ----------------------------------------------------------------------------------------------------------
 
 pub(crate) fn buildset_to_row<'a>(buildset: &'a Buildset, bodies: &mut Vec<PatchBody<'a>>) -> BuildsetRow {
+    let (rebuild_of, dependent_on) = match buildset.parent {
+        Some(Parent::Rebuild(build)) => (Some(build.0), None),
+        Some(Parent::Dependent(set)) => (None, Some(set.0)),
+        None => (None, None),
+    };
     BuildsetRow {
         id: buildset.id.0,
         reason: buildset.reason.clone(),
@@ -237,7 +242,8 @@ pub(crate) fn buildset_to_row<'a>(buildset: &'a Buildset, bodies: &mut Vec<Patch
         properties: properties_to_row(&buildset.properties),
         requests: buildset.requests.iter().map(|id| id.0).collect(),
         external_id: buildset.external_id.clone(),
-        rebuild_of: buildset.rebuild_of.map(|id| id.0),
+        rebuild_of,
+        dependent_on,
         submitted_at: buildset.submitted_at.0,
         state: match &buildset.state {
             BuildsetState::Open { will_fail } => BuildsetStateRow::Open { will_fail: *will_fail },
@@ -249,6 +255,8 @@ pub(crate) fn buildset_to_row<'a>(buildset: &'a Buildset, bodies: &mut Vec<Patch
 }
 
 pub(crate) fn buildset_from_row(row: BuildsetRow, find: &FindPatch<'_>) -> Result<Buildset, StoreError> {
+    let rebuild = row.rebuild_of.map(|build| Parent::Rebuild(BuildId(build)));
+    let parent = rebuild.or(row.dependent_on.map(|set| Parent::Dependent(BuildsetId(set))));
     Ok(Buildset {
         id: BuildsetId(row.id),
         reason: row.reason,
@@ -259,7 +267,7 @@ pub(crate) fn buildset_from_row(row: BuildsetRow, find: &FindPatch<'_>) -> Resul
         properties: properties_from_row::<BuildsetRow>(row.properties)?,
         requests: row.requests.into_iter().map(RequestId).collect(),
         external_id: row.external_id,
-        rebuild_of: row.rebuild_of.map(BuildId),
+        parent,
         submitted_at: Wall(row.submitted_at),
         state: match row.state {
             BuildsetStateRow::Open { will_fail } => BuildsetState::Open { will_fail },
@@ -412,7 +420,11 @@ pub(crate) fn scheduler_to_row(state: &SchedulerState) -> SchedulerRow {
         changes: batch.changes.iter().map(|id| id.0).collect(),
         fires_at: batch.fires_at.map(|at| at.0),
     };
-    SchedulerRow { batches: state.batches.iter().map(batch).collect(), next_firing: state.next_firing.map(|at| at.0) }
+    SchedulerRow {
+        batches: state.batches.iter().map(batch).collect(),
+        next_firing: state.next_firing.map(|at| at.0),
+        done_until: state.done_until.map(|at| at.0),
+    }
 }
 
 pub(crate) fn scheduler_from_row(row: SchedulerRow) -> SchedulerState {
@@ -421,7 +433,11 @@ pub(crate) fn scheduler_from_row(row: SchedulerRow) -> SchedulerState {
         changes: row.changes.into_iter().map(ChangeId).collect(),
         fires_at: row.fires_at.map(Steady),
     };
-    SchedulerState { batches: row.batches.into_iter().map(batch).collect(), next_firing: row.next_firing.map(Steady) }
+    SchedulerState {
+        batches: row.batches.into_iter().map(batch).collect(),
+        next_firing: row.next_firing.map(Steady),
+        done_until: row.done_until.map(Wall),
+    }
 }
 
 pub(crate) fn delivery_to_row(delivery: &Delivery) -> DeliveryRow {

@@ -111,7 +111,7 @@ pub(crate) fn open_buildset() -> Buildset {
         properties: properties(),
         requests: vec![RequestId(5), RequestId(6)],
         external_id: Some("key-1".to_owned()),
-        rebuild_of: Some(BuildId(2)),
+        parent: Some(Parent::Rebuild(BuildId(2))),
         submitted_at: Wall(77),
         state: BuildsetState::Open { will_fail: true },
     }
@@ -122,7 +122,7 @@ pub(crate) fn finished_buildset() -> Buildset {
         scheduler: None,
         owner: None,
         external_id: None,
-        rebuild_of: None,
+        parent: Some(Parent::Dependent(BuildsetId(1))),
         state: BuildsetState::Finished { outcome: Outcome::Warnings, at: Wall(99) },
         ..open_buildset()
     }
@@ -223,6 +223,7 @@ pub(crate) fn scheduler_state() -> SchedulerState {
             output::Batch { branch: None, changes: vec![ChangeId(8)], fires_at: None },
         ],
         next_firing: Some(Steady(600)),
+        done_until: Some(Wall(700)),
     }
 }
 

@@ -2,6 +2,7 @@
 //! reads what a program reads.
 
 pub mod browser;
+pub mod clock;
 pub mod command;
 pub mod compiled;
 pub mod forwarder;
@@ -15,6 +16,7 @@ pub mod stranger;
 pub mod wire;
 
 pub use browser::{Browser, Tab};
+pub use clock::Clock;
 pub use command::Said;
 pub use forwarder::Forwarder;
 pub use host::{Host, stampmill};

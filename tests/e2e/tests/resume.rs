@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use stampmill_e2e::{Forwarder, Host, Place, Random, Repository, stampmill};
+use stampmill_e2e::{Clock, Forwarder, Host, Place, Random, Repository, stampmill};
 use tokio::process::{Child, Command};
 
 /// Far beyond everything that is waited for.
@@ -238,19 +238,10 @@ async fn a_network_that_is_cut_again_and_again_and_a_host_that_is_started_anew_c
     Ok(())
 }
 
-/// The library that lets a program see another time; it is in the Debian package `libfaketime`.
-fn library() -> Option<PathBuf> {
-    let places = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"];
-    places.iter().map(|place| Path::new(place).join("faketime/libfaketimeMT.so.1")).find(|library| library.exists())
-}
-
 #[tokio::test]
 async fn a_clock_that_is_set_back_an_hour_holds_up_no_build_and_no_timer() -> anyhow::Result<()> {
-    let Some(library) = library() else {
-        println!("skipped: the package libfaketime is not installed");
-        return Ok(());
-    };
     let place = Place::new()?;
+    let Some(clock) = Clock::new(place.path())? else { return Ok(()) };
     let (gate, script) = printing(place.path())?;
     let repository = Repository::make(place.path())?;
     let bare = repository.bare.display();
@@ -307,17 +298,7 @@ name = "local"
         gate = gate.display()
     );
     std::fs::write(place.path().join("stampmill.toml"), config)?;
-    // What the clock is wrong by; read anew whenever a program asks for the time.
-    let clock = place.path().join("clock");
-    std::fs::write(&clock, "+0")?;
-    let environment = [
-        ("LD_PRELOAD", library.to_str().context("a path is text")?),
-        ("FAKETIME_TIMESTAMP_FILE", clock.to_str().context("a path is text")?),
-        ("FAKETIME_NO_CACHE", "1"),
-        // The kernel sets back the time of day, never the steady clock.
-        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-    ];
-    let host = Host::start_in(place.path(), ("up", "127.0.0.1:0"), &environment).await?;
+    let host = Host::start_in(place.path(), ("up", "127.0.0.1:0"), &clock.environment()).await?;
     host.polled("app").await?;
     let token = host.token("watcher", "viewer").await?;
     force(&host, "slow").await?;
@@ -335,8 +316,7 @@ name = "local"
         .await?;
 
     // Written beside and renamed: nobody reads half of it.
-    std::fs::write(clock.with_extension("new"), "-3600")?;
-    std::fs::rename(clock.with_extension("new"), &clock)?;
+    clock.put_forward(-3600)?;
     let of = |requests: &Value, builder: &str| -> Vec<Value> {
         items(requests).iter().filter(|request| request["builder"] == builder).cloned().collect()
     };

@@ -5,7 +5,7 @@ use std::fmt::Display;
 
 use serde_json::Value;
 use stampmill_model as model;
-use stampmill_model::{BuildState, BuildsetState, RequestState, StepState, Wall};
+use stampmill_model::{BuildState, BuildsetState, Parent, RequestState, StepState, Wall};
 use stampmill_service as service;
 
 use crate::error::ApiError;
@@ -169,6 +169,11 @@ pub(crate) fn buildset(set: model::Buildset) -> wire::Buildset {
             ("finished", Some(outcome.to_string()), !outcome.is_good(), Some(time(at)))
         }
     };
+    let (rebuild_of, dependent_on) = match set.parent {
+        Some(Parent::Rebuild(build)) => (Some(build.0), None),
+        Some(Parent::Dependent(set)) => (None, Some(set.0)),
+        None => (None, None),
+    };
     wire::Buildset {
         id: set.id.0,
         reason: set.reason,
@@ -184,7 +189,8 @@ pub(crate) fn buildset(set: model::Buildset) -> wire::Buildset {
         properties: properties(set.properties),
         requests: set.requests.iter().map(|request| request.0).collect(),
         external_id: set.external_id,
-        rebuild_of: set.rebuild_of.map(|build| build.0),
+        rebuild_of,
+        dependent_on,
     }
 }
 

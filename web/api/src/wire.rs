@@ -187,7 +187,10 @@ pub(crate) struct Buildset {
     pub properties: BTreeMap<String, Property>,
     pub requests: Vec<u64>,
     pub external_id: Option<String>,
+    /// The build that it repeats.
     pub rebuild_of: Option<u64>,
+    /// The buildset that had passed when a dependent scheduler made this one of its sources.
+    pub dependent_on: Option<u64>,
 }
 
 /// A build request.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use stampmill_model::{Change, ChangeId, Milliseconds, Properties, Property, PropertySource, SchedulerName};
 
+use super::nightly::is_important;
 use super::stamps;
 use crate::Engine;
 use crate::buildset::NewBuildset;
@@ -11,7 +12,6 @@ use crate::config::{Scheduler, SchedulerKind};
 use crate::limits::{BATCH_CHANGES_MOST, BATCHES_MOST};
 use crate::outbox::Key;
 use crate::output::{Batch, SchedulerState};
-use crate::properties::{self, layered};
 use crate::timers::Timer;
 
 impl Engine {
@@ -27,6 +27,9 @@ impl Engine {
         batch.changes.insert(position, id);
         let full = batch.changes.len() >= BATCH_CHANGES_MOST;
         let waited_for = batch.fires_at.is_some();
+        if let SchedulerKind::Nightly { .. } = scheduler.kind {
+            return self.bound_waiting(&scheduler.name, branch.as_deref());
+        }
         let will_fire = important || waited_for;
         match stable_for(&scheduler.kind) {
             Some(length) if will_fire && !full => {
@@ -41,14 +44,15 @@ impl Engine {
         }
     }
 
-    /// Unimportant changes could pile up for ever: the oldest leave.
+    /// Changes that nothing builds could pile up for ever: the oldest leave, unimportant ones first.
     fn bound_waiting(&mut self, name: &SchedulerName, branch: Option<&str>) {
         let Some(state) = self.schedulers.get_mut(name) else { return };
         let mut left = Vec::new();
         if let Some(batch) = state.batches.iter_mut().find(|batch| batch.branch.as_deref() == branch)
             && batch.changes.len() > BATCH_CHANGES_MOST
         {
-            left.push(batch.changes.remove(0));
+            let is_unimportant = |id| self.changes.get(id).is_none_or(|open| !is_important(name, &open.change));
+            left.push(batch.changes.remove(batch.changes.iter().position(is_unimportant).unwrap_or(0)));
         }
         if state.batches.len() > BATCHES_MOST
             && let Some(position) = state.batches.iter().position(|batch| batch.fires_at.is_none())
@@ -82,24 +86,14 @@ impl Engine {
         self.outbox.mark(Key::Scheduler(name.clone()));
         let changes = batch.changes.iter().filter_map(|id| self.changes.get(id));
         let changes: Vec<_> = changes.map(|open| Arc::clone(&open.change)).collect();
-        let mut new = NewBuildset {
-            reason: reason(scheduler),
-            scheduler: Some(name.clone()),
+        let new = NewBuildset {
             stamps: stamps::of_changes(&scheduler.codebases, &changes),
             authors: changes.iter().map(|change| change.seen.author.clone()).collect(),
-            properties: properties_of(scheduler, &changes),
-            wishes: self.wishes(scheduler, &scheduler.builders, None),
-            priority: scheduler.priority,
+            properties: properties_of(&changes),
             ..NewBuildset::default()
         };
-        new.approve = scheduler.approve_untrusted && new.stamps.iter().any(|stamp| !stamp.trusted);
         drop(changes);
-        if new.wishes.is_empty() {
-            self.outbox
-                .warn(format!("scheduler `{name}` has changes to build, but no configured worker fits its builders"));
-        } else {
-            self.submit(new);
-        }
+        self.submit_for(scheduler, new);
         for id in batch.changes {
             self.release_change(id);
         }
@@ -126,13 +120,18 @@ impl Engine {
     }
 
     fn regroup(&mut self, scheduler: &Scheduler) {
+        let waits_for_night = matches!(scheduler.kind, SchedulerKind::Nightly { .. });
+        let quiet_from_now = self.now.steady + stable_for(&scheduler.kind).unwrap_or_default();
         let Some(state) = self.schedulers.get_mut(&scheduler.name) else { return };
-        let mut sorted = SchedulerState { batches: Vec::new(), next_firing: state.next_firing };
+        let mut sorted = SchedulerState { batches: Vec::new(), ..state.clone() };
         for batch in &state.batches {
             for id in &batch.changes {
                 let Some(open) = self.changes.get(id) else { continue };
                 let into = batch_for(&mut sorted, branch_of_batch(&scheduler.kind, &open.change));
-                into.fires_at = into.fires_at.max(batch.fires_at);
+                let is_awaited = batch.fires_at.is_some() || is_important(&scheduler.name, &open.change);
+                if is_awaited && !waits_for_night {
+                    into.fires_at = into.fires_at.max(batch.fires_at.or(Some(quiet_from_now)));
+                }
                 let position = into.changes.partition_point(|other| other < id);
                 into.changes.insert(position, *id);
             }
@@ -148,22 +147,30 @@ impl Engine {
 pub(crate) fn takes_changes(kind: &SchedulerKind) -> bool {
     match kind {
         SchedulerKind::SingleBranch { .. } | SchedulerKind::AnyBranch { .. } => true,
-        SchedulerKind::Periodic { .. } | SchedulerKind::Force => false,
+        SchedulerKind::Nightly { only_if_changed, .. } => only_if_changed.is_some(),
+        SchedulerKind::Periodic { .. } | SchedulerKind::Dependent { .. } | SchedulerKind::Force => false,
     }
 }
 
 fn stable_for(kind: &SchedulerKind) -> Option<Milliseconds> {
     match kind {
         SchedulerKind::SingleBranch { stable_for, .. } | SchedulerKind::AnyBranch { stable_for, .. } => *stable_for,
-        SchedulerKind::Periodic { .. } | SchedulerKind::Force => None,
+        SchedulerKind::Periodic { .. }
+        | SchedulerKind::Nightly { .. }
+        | SchedulerKind::Dependent { .. }
+        | SchedulerKind::Force => None,
     }
 }
 
-/// A single-branch scheduler has one batch, without a name.
+/// All but any-branch schedulers have one batch, without a name.
 fn branch_of_batch(kind: &SchedulerKind, change: &Change) -> Option<String> {
     match kind {
         SchedulerKind::AnyBranch { .. } => change.seen.branch.clone(),
-        SchedulerKind::SingleBranch { .. } | SchedulerKind::Periodic { .. } | SchedulerKind::Force => None,
+        SchedulerKind::SingleBranch { .. }
+        | SchedulerKind::Periodic { .. }
+        | SchedulerKind::Nightly { .. }
+        | SchedulerKind::Dependent { .. }
+        | SchedulerKind::Force => None,
     }
 }
 
@@ -175,15 +182,8 @@ fn batch_for(state: &mut SchedulerState, branch: Option<String>) -> &mut Batch {
     &mut state.batches[position]
 }
 
-fn properties_of(scheduler: &Scheduler, changes: &[Arc<Change>]) -> Properties {
-    let of_changes = changes
-        .iter()
-        .flat_map(|change| &change.seen.properties)
-        .map(|(name, value)| (name.clone(), Property { value: value.clone(), source: PropertySource::Change }));
-    layered(of_changes.collect(), properties::sourced(&scheduler.properties, &PropertySource::Scheduler))
-}
-
-/// What a scheduler says of its buildsets.
-pub(super) fn reason(scheduler: &Scheduler) -> String {
-    if scheduler.reason.is_empty() { format!("scheduler `{}`", scheduler.name) } else { scheduler.reason.clone() }
+fn properties_of(changes: &[Arc<Change>]) -> Properties {
+    let properties = changes.iter().flat_map(|change| &change.seen.properties);
+    let sourced = |value: &serde_json::Value| Property { value: value.clone(), source: PropertySource::Change };
+    properties.map(|(name, value)| (name.clone(), sourced(value))).collect()
 }

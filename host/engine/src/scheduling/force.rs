@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use stampmill_model::{BuilderName, PropertySource, WorkerName};
+use stampmill_model::{BuilderName, Parent, PropertySource, WorkerName};
 
-use super::{batch, stamps};
+use super::stamps;
 use crate::Engine;
 use crate::buildset::{NewBuildset, Wish};
 use crate::config::{Scheduler, SchedulerKind};
@@ -32,7 +32,7 @@ impl Engine {
             let name = &scheduler.name;
             return Err(Refusal::NotAllowed(format!("no configured worker fits the builders of scheduler `{name}`")));
         }
-        let reason = if force.reason.is_empty() { batch::reason(scheduler) } else { force.reason };
+        let reason = if force.reason.is_empty() { super::reason(scheduler) } else { force.reason };
         let of_scheduler = sourced(&scheduler.properties, &PropertySource::Scheduler);
         let new = NewBuildset {
             reason,
@@ -140,7 +140,7 @@ impl Engine {
             stamps: rebuild.stamps,
             properties: rebuild.properties,
             wishes: vec![Wish { builder: rebuild.builder, only_worker: None }],
-            rebuild_of: Some(rebuild.build),
+            parent: Some(Parent::Rebuild(rebuild.build)),
             ..NewBuildset::default()
         };
         Ok(self.submit(new))

@@ -2,14 +2,11 @@
 
 use std::sync::Arc;
 
-use stampmill_model::{Milliseconds, PropertySource, SchedulerName};
+use stampmill_model::{Milliseconds, SchedulerName};
 
-use super::{batch, stamps};
 use crate::Engine;
-use crate::buildset::NewBuildset;
 use crate::config::SchedulerKind;
 use crate::outbox::Key;
-use crate::properties;
 use crate::timers::Timer;
 
 impl Engine {
@@ -43,19 +40,6 @@ impl Engine {
         state.next_firing = Some(next);
         self.timers.set(Timer::Periodic(name.clone()), next);
         self.outbox.mark(Key::Scheduler(name.clone()));
-        let wishes = self.wishes(scheduler, &scheduler.builders, None);
-        if wishes.is_empty() {
-            self.outbox.warn(format!("scheduler `{name}` fires, but no configured worker fits its builders"));
-            return;
-        }
-        self.submit(NewBuildset {
-            reason: batch::reason(scheduler),
-            scheduler: Some(name.clone()),
-            stamps: scheduler.codebases.iter().map(stamps::of_default).collect(),
-            properties: properties::sourced(&scheduler.properties, &PropertySource::Scheduler),
-            wishes,
-            priority: scheduler.priority,
-            ..NewBuildset::default()
-        });
+        self.build_defaults(scheduler);
     }
 }

@@ -14,7 +14,12 @@ pub(super) fn refusal(scheduler: &Scheduler, change: &Change) -> Option<String> 
         SchedulerKind::AnyBranch { branches, .. } => {
             foreign_codebase(scheduler, change).or_else(|| not_among(branch, branches.as_deref()?))
         }
+        SchedulerKind::Nightly { only_if_changed: Some(changed), .. } => {
+            foreign_codebase(scheduler, change).or_else(|| wrong_branch(branch, changed.branch.as_deref()))
+        }
         SchedulerKind::Periodic { .. } => Some("builds at intervals, not on changes".to_owned()),
+        SchedulerKind::Nightly { only_if_changed: None, .. } => Some("builds at set times, not on changes".to_owned()),
+        SchedulerKind::Dependent { upstream } => Some(format!("builds when `{upstream}` has passed, not on changes")),
         SchedulerKind::Force => Some("builds when a person asks, not on changes".to_owned()),
     }
 }

@@ -1,7 +1,7 @@
 use stampmill_engine::config::{ChangeSource, Scheduler};
 use stampmill_engine::input::Rebuild;
 use stampmill_engine::{Answer, Config, Effect, Input, OccasionKind, Output, ReplyTo};
-use stampmill_model::{BuildId, BuildsetId, BuildsetState, Outcome, PropertySource, RequestId, RequestState};
+use stampmill_model::{BuildId, BuildsetId, BuildsetState, Outcome, Parent, PropertySource, RequestId, RequestState};
 
 use crate::setup::{builder, hook, on_main, property, reporter, seen, small, worker};
 use crate::world::{World, answer, effects, refusal, started};
@@ -75,7 +75,10 @@ fn a9_09_the_blamelist_has_each_author_once_and_then_the_owner() {
     assert_eq!(answer(&outputs), Answer::Buildset { id: BuildsetId(1), requests: vec![RequestId(1)] });
     let set = world.buildset(1);
     assert_eq!(set.blamelist, ["ann", "bob", "cid"]);
-    assert_eq!((set.rebuild_of, &set.scheduler, &*set.reason), (Some(BuildId(1)), &None, "rebuild of build 1"));
+    assert_eq!(
+        (set.parent, &set.scheduler, &*set.reason),
+        (Some(Parent::Rebuild(BuildId(1))), &None, "rebuild of build 1")
+    );
     assert_eq!(set.properties, rebuild.properties);
 
     let gone = Rebuild { builder: "gone".into(), ..rebuild };

@@ -3,8 +3,10 @@
 mod assigning;
 mod building;
 mod buildsets;
+mod dependent;
 mod explaining;
 mod intake;
+mod nightly;
 mod random;
 mod reloading;
 mod reporting;

@@ -73,7 +73,10 @@ async fn build(connection: &Connection, name: &str, as_json: bool) -> anyhow::Re
     say(format!("build {} (id {}): {}", build.label(), build.id, clean(&build.reason)))?;
     let by = match (&buildset.scheduler, buildset.rebuild_of) {
         (_, Some(original)) => format!("a rebuild of build {original}"),
-        (Some(scheduler), None) => format!("scheduler `{}`", clean(scheduler)),
+        (Some(scheduler), None) => {
+            let after = buildset.dependent_on.map(|set| format!(", as buildset {set} had passed"));
+            format!("scheduler `{}`{}", clean(scheduler), after.unwrap_or_default())
+        }
         (None, None) => "a submission".to_owned(),
     };
     let owner = build.owner.or(buildset.owner).map(|owner| format!(", asked for by {}", clean(&owner)));

@@ -107,6 +107,7 @@ pub(crate) struct Buildset {
     pub(crate) scheduler: Option<String>,
     pub(crate) owner: Option<String>,
     pub(crate) rebuild_of: Option<u64>,
+    pub(crate) dependent_on: Option<u64>,
 }
 
 /// A change.

@@ -83,6 +83,8 @@ pub(super) enum SchedulerKind {
     SingleBranch,
     AnyBranch,
     Periodic,
+    Nightly,
+    Dependent,
     Force,
 }
 
@@ -94,6 +96,11 @@ pub(super) struct Scheduler {
     pub(super) branches: Option<At<Vec<At<String>>>>,
     pub(super) stable_for: Option<At<Milliseconds>>,
     pub(super) every: Option<At<Milliseconds>>,
+    pub(super) at: Option<At<String>>,
+    pub(super) time_zone: Option<At<String>>,
+    pub(super) only_if_changed: bool,
+    pub(super) force_at: Option<At<String>>,
+    pub(super) upstream: Option<At<String>>,
     pub(super) codebases: Vec<Codebase>,
     pub(super) filters: Vec<Use>,
     pub(super) builders: Vec<At<String>>,

@@ -283,7 +283,7 @@ fn buildset(id: u64, requests: &[u64], state: BuildsetState) -> Buildset {
         properties: Properties::new(),
         requests: requests.iter().copied().map(RequestId).collect(),
         external_id: None,
-        rebuild_of: None,
+        parent: None,
         submitted_at: Wall(NOON),
         state,
     }

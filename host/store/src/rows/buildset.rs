@@ -23,6 +23,8 @@ pub(crate) struct BuildsetRow {
     pub(crate) external_id: Option<String>,
     #[serde(default, skip_serializing_if = "blank")]
     pub(crate) rebuild_of: Option<u64>,
+    #[serde(default, skip_serializing_if = "blank")]
+    pub(crate) dependent_on: Option<u64>,
     pub(crate) submitted_at: u64,
     pub(crate) state: BuildsetStateRow,
 }

@@ -22,6 +22,8 @@ pub(crate) struct SchedulerRow {
     pub(crate) batches: Vec<BatchRow>,
     #[serde(default, skip_serializing_if = "blank")]
     pub(crate) next_firing: Option<u64>,
+    #[serde(default, skip_serializing_if = "blank")]
+    pub(crate) done_until: Option<u64>,
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

@@ -1,7 +1,7 @@
 //! A buildset: its requests, why they wait, and their builds.
 
 use maud::{Markup, html};
-use stampmill_model::{Build, Buildset, BuildsetId, BuildsetState, Request, RequestId, RequestState, Wall};
+use stampmill_model::{Build, Buildset, BuildsetId, BuildsetState, Parent, Request, RequestId, RequestState, Wall};
 use stampmill_service::Explanation;
 use stampmill_service::accounts::wall_now;
 
@@ -33,7 +33,11 @@ pub(crate) async fn show(visitor: Visitor, At(id): At<u64>) -> Shown {
                 div { dt { "Reason" } dd { (words::sentence(&words::shortened(&set.reason, 400))) } }
                 @if let Some(scheduler) = &set.scheduler { div { dt { "Scheduler" } dd { (scheduler) } } }
                 @if let Some(owner) = &set.owner { div { dt { "Asked for by" } dd { (owner) } } }
-                @if let Some(build) = set.rebuild_of { div { dt { "Repeats" } dd { a href=(words::build_address(build)) { "build " (build) } } } }
+                @match set.parent {
+                    Some(Parent::Rebuild(build)) => { div { dt { "Repeats" } dd { a href=(words::build_address(build)) { "build " (build) } } } }
+                    Some(Parent::Dependent(other)) => { div { dt { "After" } dd { a href=(words::buildset_address(other)) { "buildset " (other) } ", which passed" } } }
+                    None => {}
+                }
                 div { dt { "Made" } dd { (words::ago(set.submitted_at, now)) } }
                 div { dt { "Sources" } dd { @for stamp in &set.stamps { (words::stamp_line(stamp)) " " } } }
             }

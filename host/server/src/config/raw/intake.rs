@@ -17,10 +17,12 @@ pub(super) fn change_source(table: &mut Table<'_>) -> Option<ChangeSource> {
     Some(ChangeSource { name: name?, usage: usage?, every, trusted, project })
 }
 
-const KINDS: [(&str, SchedulerKind); 4] = [
+const KINDS: [(&str, SchedulerKind); 6] = [
     ("single-branch", SchedulerKind::SingleBranch),
     ("any-branch", SchedulerKind::AnyBranch),
     ("periodic", SchedulerKind::Periodic),
+    ("nightly", SchedulerKind::Nightly),
+    ("dependent", SchedulerKind::Dependent),
     ("force", SchedulerKind::Force),
 ];
 
@@ -32,6 +34,11 @@ pub(super) fn scheduler(table: &mut Table<'_>) -> Option<Scheduler> {
     let branches = table.texts("branches");
     let stable_for = table.duration("stable-for", Milliseconds(0));
     let every = table.duration("every", limits::PERIOD_LEAST);
+    let at = table.text("at");
+    let time_zone = table.text("time-zone");
+    let only_if_changed = flag(table, "only-if-changed", false);
+    let force_at = table.text("force-at");
+    let upstream = table.text("upstream");
     let codebases = codebases(table);
     let filters = filters(table);
     let builders = builders(table);
@@ -47,6 +54,11 @@ pub(super) fn scheduler(table: &mut Table<'_>) -> Option<Scheduler> {
         branches,
         stable_for,
         every,
+        at,
+        time_zone,
+        only_if_changed,
+        force_at,
+        upstream,
         codebases,
         filters,
         builders,
@@ -97,13 +109,18 @@ fn filters(table: &Table<'_>) -> Vec<super::Use> {
 
 /// Keys that mean nothing for the kind are mistakes: they look as if they did something.
 fn check_keys_of_kind(table: &Table<'_>, scheduler: &Scheduler) {
-    use SchedulerKind::{AnyBranch, Force, Periodic, SingleBranch};
-    let keys: [(&str, &[SchedulerKind], &str); 5] = [
-        ("branch", &[SingleBranch], "single-branch"),
+    use SchedulerKind::{AnyBranch, Dependent, Force, Nightly, Periodic, SingleBranch};
+    let keys: [(&str, &[SchedulerKind], &str); 10] = [
+        ("branch", &[SingleBranch, Nightly], "single-branch` and `nightly"),
         ("branches", &[AnyBranch], "any-branch"),
         ("stable-for", &[SingleBranch, AnyBranch], "single-branch` and `any-branch"),
         ("every", &[Periodic], "periodic"),
-        ("filter", &[SingleBranch, AnyBranch], "single-branch` and `any-branch"),
+        ("at", &[Nightly], "nightly"),
+        ("time-zone", &[Nightly], "nightly"),
+        ("only-if-changed", &[Nightly], "nightly"),
+        ("force-at", &[Nightly], "nightly"),
+        ("upstream", &[Dependent], "dependent"),
+        ("filter", &[SingleBranch, AnyBranch, Nightly], "single-branch`, `any-branch` and `nightly"),
     ];
     let kind = scheduler.kind.value;
     let word = KINDS.iter().find(|(_, known)| *known == kind).map_or("", |(word, _)| word);
@@ -115,13 +132,40 @@ fn check_keys_of_kind(table: &Table<'_>, scheduler: &Scheduler) {
             .mend(format!("it belongs to kind `{names}`"));
         table.sink().report(match (key, kind) {
             ("branch", AnyBranch) => problem.mend("write `branches = [\"…\"]`, or take kind `single-branch`"),
+            ("branch", Dependent) => problem.mend("remove it: the sources are those of the scheduler in `upstream`"),
             ("branch", Periodic | Force) => problem
                 .mend("give the branch with the codebase: `codebases.NAME = { repository = \"…\", branch = \"…\" }`"),
             ("branches", SingleBranch) => problem.mend("write `branch = \"…\"`, or take kind `any-branch`"),
             _ => problem,
         });
     }
-    if kind == Periodic {
-        table.require("every", "every = \"1h\"");
+    match kind {
+        Periodic => table.require("every", "every = \"1h\""),
+        Nightly => table.require("at", "at = \"0 3 * * *\""),
+        Dependent => table.require("upstream", "upstream = \"NAME\""),
+        SingleBranch | AnyBranch | Force => {}
+    }
+    check_nightly(table, scheduler);
+    if kind == Dependent
+        && let Some(place) = table.key_span("codebases")
+    {
+        let problem =
+            Problem::error(place, format!("`codebases` of {} means nothing for kind `dependent`", table.what));
+        table.sink().report(
+            problem.label("without effect").mend("remove it: the sources are those of the scheduler in `upstream`"),
+        );
+    }
+}
+
+/// What a nightly scheduler says of changes means nothing when it does not look at them.
+fn check_nightly(table: &Table<'_>, scheduler: &Scheduler) {
+    if scheduler.kind.value != SchedulerKind::Nightly || scheduler.only_if_changed {
+        return;
+    }
+    for key in ["branch", "force-at", "filter"] {
+        let Some(place) = table.key_span(key) else { continue };
+        let problem =
+            Problem::error(place, format!("`{key}` of {} means nothing without `only-if-changed`", table.what));
+        table.sink().report(problem.label("without effect").mend("add `only-if-changed = true`, or remove it"));
     }
 }

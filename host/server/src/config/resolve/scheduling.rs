@@ -1,6 +1,9 @@
 //! Change sources and schedulers.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
+use stampmill_engine::calendar::{Calendar, CalendarError};
 use stampmill_engine::config as engine;
 use stampmill_model::{Milliseconds, PropertySource};
 use stampmill_runtime::Kind;
@@ -79,8 +82,9 @@ pub(super) fn schedulers(
     checker: &Checker<'_>,
 ) -> (Vec<engine::Scheduler>, Vec<Vec<PluginUse>>) {
     let mut resolved = (Vec::new(), Vec::new());
+    check_upstreams(&schedulers, checker.sink);
     for scheduler in schedulers {
-        let kind = kind(&scheduler);
+        let Some(kind) = kind(&scheduler, checker.sink) else { continue };
         let what = format!("scheduler `{}`", scheduler.name.value);
         let mut named: Vec<&str> = Vec::new();
         for builder in &scheduler.builders {
@@ -114,13 +118,12 @@ pub(super) fn schedulers(
     resolved
 }
 
-fn kind(scheduler: &raw::Scheduler) -> engine::SchedulerKind {
+/// What is missing, or no calendar, was reported; there is no kind then.
+fn kind(scheduler: &raw::Scheduler, sink: &Sink) -> Option<engine::SchedulerKind> {
     let stable_for = scheduler.stable_for.as_ref().map(|at| at.value);
-    match scheduler.kind.value {
-        raw::SchedulerKind::SingleBranch => engine::SchedulerKind::SingleBranch {
-            branch: scheduler.branch.as_ref().map(|at| at.value.clone()),
-            stable_for,
-        },
+    let branch = || scheduler.branch.as_ref().map(|at| at.value.clone());
+    Some(match scheduler.kind.value {
+        raw::SchedulerKind::SingleBranch => engine::SchedulerKind::SingleBranch { branch: branch(), stable_for },
         raw::SchedulerKind::AnyBranch => engine::SchedulerKind::AnyBranch {
             branches: scheduler
                 .branches
@@ -128,11 +131,69 @@ fn kind(scheduler: &raw::Scheduler) -> engine::SchedulerKind {
                 .map(|at| at.value.iter().map(|branch| branch.value.clone()).collect()),
             stable_for,
         },
-        raw::SchedulerKind::Periodic => engine::SchedulerKind::Periodic {
-            // A missing one was reported when the file was read.
-            every: scheduler.every.as_ref().map_or(limits::PERIOD_LEAST, |at| at.value),
-        },
+        raw::SchedulerKind::Periodic => engine::SchedulerKind::Periodic { every: scheduler.every.as_ref()?.value },
+        raw::SchedulerKind::Nightly => {
+            let zone = scheduler.time_zone.as_ref();
+            let force_at = scheduler.force_at.as_ref().map(|at| calendar(at, zone, sink));
+            engine::SchedulerKind::Nightly {
+                at: calendar(scheduler.at.as_ref()?, zone, sink)?,
+                only_if_changed: scheduler
+                    .only_if_changed
+                    .then(|| engine::OnlyIfChanged { branch: branch(), force_at: force_at.flatten() }),
+            }
+        }
+        raw::SchedulerKind::Dependent => {
+            engine::SchedulerKind::Dependent { upstream: scheduler.upstream.as_ref()?.value.as_str().into() }
+        }
         raw::SchedulerKind::Force => engine::SchedulerKind::Force,
+    })
+}
+
+fn calendar(at: &At<String>, zone: Option<&At<String>>, sink: &Sink) -> Option<Calendar> {
+    let calendar = Calendar::new(&at.value, zone.map_or("UTC", |zone| &zone.value));
+    let error = match calendar {
+        Ok(calendar) => return Some(calendar),
+        Err(error) => error,
+    };
+    let (place, mend) = match (&error, zone) {
+        (CalendarError::Zone(_), Some(zone)) => {
+            (&zone.span, "take a name as in `Europe/Berlin`, `America/New_York` or `UTC`")
+        }
+        (CalendarError::Never(_), _) => (&at.span, "name a day that exists"),
+        _ => (
+            &at.span,
+            "write minute, hour, day of the month, month and day of the week: `0 3 * * 1-5` is three o'clock on weekdays",
+        ),
+    };
+    sink.report(Problem::error(place.clone(), error.to_string()).mend(mend));
+    None
+}
+
+/// An upstream must be a scheduler, and nobody may wait for itself.
+fn check_upstreams(schedulers: &[raw::Scheduler], sink: &Sink) {
+    let names: Vec<String> = schedulers.iter().map(|scheduler| scheduler.name.value.clone()).collect();
+    let upstreams = schedulers.iter().filter_map(|it| Some((it.name.value.as_str(), it.upstream.as_ref()?)));
+    let upstreams: BTreeMap<&str, &At<String>> = upstreams.collect();
+    for (name, upstream) in &upstreams {
+        let what = format!("scheduler `{name}`");
+        if !known(upstream, &what, "scheduler", &names, sink) {
+            continue;
+        }
+        let mut chain = vec![*name];
+        while let Some(next) = upstreams.get(chain[chain.len() - 1]).map(|at| at.value.as_str()) {
+            chain.push(next);
+            if next == *name {
+                let chain: Vec<_> = chain.iter().map(|name| format!("`{name}`")).collect();
+                let problem = Problem::error(
+                    upstream.span.clone(),
+                    format!("{what} waits for itself: {}", chain.join(" waits for ")),
+                );
+                sink.report(problem.mend("let one of them start on changes, at times or by force"));
+            }
+            if chain[..chain.len() - 1].contains(&next) {
+                break;
+            }
+        }
     }
 }
 

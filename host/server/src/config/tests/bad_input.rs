@@ -127,6 +127,41 @@ fn a_key_that_means_nothing_for_the_kind_is_no_ornament() {
     only(&text, (4, 1), "means nothing for kind `any-branch`", "branches = [");
 }
 
+fn scheduler(kind: &str, keys: &str) -> String {
+    with_builder(&format!("[[scheduler]]\nname = \"s\"\nkind = \"{kind}\"\n{keys}\nbuilders = [\"linux\"]\n"))
+}
+
+#[test]
+fn a_crontab_that_never_comes_or_is_none_and_an_unknown_zone_are_refused_at_their_place() {
+    only(&scheduler("nightly", ""), (1, 1), "no `at`", "at = \"0 3 * * *\"");
+    only(&scheduler("nightly", "at = \"0 0 30 2 *\""), (4, 6), "`0 0 30 2 *` never comes", "a day that exists");
+    only(&scheduler("nightly", "at = \"@daily\""), (4, 6), "`@daily` is no crontab: it has 1 fields", "0 3 * * 1-5");
+    only(&scheduler("nightly", "at = \"0 25 * * *\""), (4, 6), "is no crontab", "0 3 * * 1-5");
+    let zone = scheduler("nightly", "at = \"0 3 * * *\"\ntime-zone = \"Berlin\"");
+    only(&zone, (5, 13), "`Berlin` is no time zone", "Europe/Berlin");
+    let forced = "at = \"0 3 * * *\"\nonly-if-changed = true\nforce-at = \"never\"";
+    only(&scheduler("nightly", forced), (6, 12), "`never` is no crontab", "");
+    let unchanged = scheduler("nightly", "at = \"0 3 * * *\"\nforce-at = \"0 4 * * 0\"");
+    only(&unchanged, (5, 1), "means nothing without `only-if-changed`", "only-if-changed = true");
+    let periodic = scheduler("periodic", "every = \"1h\"\ntime-zone = \"UTC\"");
+    only(&periodic, (5, 1), "`time-zone` of scheduler `s` means nothing for kind `periodic`", "nightly");
+}
+
+#[test]
+fn a_dependent_scheduler_needs_another_one_and_must_not_wait_for_itself() {
+    only(&scheduler("dependent", ""), (1, 1), "no `upstream`", "upstream = \"NAME\"");
+    only(&scheduler("dependent", "upstream = \"quik\""), (4, 12), "unknown scheduler `quik` in scheduler `s`", "");
+    only(&scheduler("dependent", "upstream = \"s\""), (4, 12), "`s` waits for itself: `s` waits for `s`", "by force");
+    let other = "[[scheduler]]\nname = \"t\"\nkind = \"dependent\"\nupstream = \"s\"\nbuilders = [\"linux\"]\n";
+    let text = format!("{other}{}", scheduler("dependent", "upstream = \"t\""));
+    let findings = errors(&text);
+    assert_eq!(findings.len(), 2, "each of the two");
+    holds(&findings[0], (4, 12), "`t` waits for itself: `t` waits for `s` waits for `t`", "by force");
+    let quick = "[[scheduler]]\nname = \"q\"\nkind = \"force\"\nbuilders = [\"linux\"]\n";
+    let text = scheduler("dependent", "upstream = \"q\"\ncodebases.app = { repository = \"/r\" }");
+    only(&format!("{quick}{text}"), (9, 1), "`codebases` of scheduler `s` means nothing", "remove it");
+}
+
 #[test]
 fn an_unknown_plugin_names_the_nearest_and_how_to_bring_one() {
     let text = with_builder("").replace("plugin = \"shell\"", "plugin = \"shel\"");
