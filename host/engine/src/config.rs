@@ -114,6 +114,11 @@ pub enum SchedulerKind {
         /// The other.
         upstream: SchedulerName,
     },
+    /// When a person has a patch.
+    Try {
+        /// Whether patched sources are trusted with secrets.
+        trusted: bool,
+    },
     /// When a person asks.
     Force,
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use stampmill_model::{
-    BuildEvent, BuildId, BuilderName, BuildsetId, ChangeId, ChangeSourceName, NoticeId, Properties, RequestId,
+    BuildEvent, BuildId, BuilderName, BuildsetId, ChangeId, ChangeSourceName, NoticeId, Patch, Properties, RequestId,
     SchedulerName, SeenChange, SourceStamp, Verdict, WorkerInfo, WorkerName,
 };
 
@@ -82,6 +82,13 @@ pub enum Input {
     Forced {
         /// What they want.
         force: Force,
+        /// Who waits.
+        reply: ReplyTo,
+    },
+    /// A person tries a patch.
+    Tried {
+        /// What they want.
+        tried: Try,
         /// Who waits.
         reply: ReplyTo,
     },
@@ -227,6 +234,29 @@ pub struct StampChoice {
     pub branch: Option<String>,
     /// Revision.
     pub revision: Option<String>,
+}
+
+/// A person has a patch built through a try scheduler.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Try {
+    /// The try scheduler; the first that lists the builders when `None`.
+    pub scheduler: Option<SchedulerName>,
+    /// Some of the scheduler's builders; none means all of them.
+    pub builders: Vec<BuilderName>,
+    /// Which codebase is patched; the scheduler's only one when `None`.
+    pub codebase: Option<String>,
+    /// Branch of the sources without the patch; the scheduler's default when `None`.
+    pub branch: Option<String>,
+    /// Revision of the sources without the patch; the scheduler's default when `None`.
+    pub revision: Option<String>,
+    /// The patch. Its author is the owner, whatever it says.
+    pub patch: Patch,
+    /// For the user interface and the `reason` of the buildset.
+    pub reason: String,
+    /// Who tries.
+    pub owner: String,
+    /// Properties, source `Force`.
+    pub properties: Properties,
 }
 
 /// A buildset asked for by a program.

@@ -152,6 +152,7 @@ impl Engine {
             }
             Input::Reported { notice, attempt, result } => self.reported(notice, attempt, result),
             asked @ (Input::Forced { .. }
+            | Input::Tried { .. }
             | Input::Submitted { .. }
             | Input::RebuildAsked { .. }
             | Input::BuildCancelAsked { .. }
@@ -164,6 +165,7 @@ impl Engine {
     fn take_wish(&mut self, input: Input) {
         let (reply, answer) = match input {
             Input::Forced { force, reply } => (reply, self.forced(force)),
+            Input::Tried { tried, reply } => (reply, self.tried(tried)),
             Input::Submitted { submission, reply } => (reply, self.submitted(submission)),
             Input::RebuildAsked { rebuild, reply } => (reply, self.rebuilt(rebuild)),
             Input::BuildCancelAsked { build, reason, reply } => (reply, self.build_cancel_asked(build, reason)),

@@ -7,6 +7,7 @@ mod nightly;
 mod periodic;
 mod selection;
 mod stamps;
+mod trying;
 
 use std::sync::Arc;
 

@@ -20,6 +20,7 @@ mod output;
 mod plugins;
 mod prompt;
 mod running;
+mod trying;
 mod waiting;
 mod wire;
 mod work_tree;
@@ -89,6 +90,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Plugin(command) => plugins::run(command),
         Command::Change(args) => changes::send(args).await,
         Command::Force(args) => asking::force(args).await,
+        Command::Try(args) => trying::try_patch(args).await,
         Command::Builds(args) => asking::builds(args).await,
         Command::Log(args) => logs::run(args).await,
         Command::Approve(args) => asking::approve(args).await,

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use stampmill_engine::Answer;
-use stampmill_engine::input::{Force, Rebuild, StampChoice, Submission};
+use stampmill_engine::input::{Force, Rebuild, StampChoice, Submission, Try};
 use stampmill_model::{
-    BuildId, BuilderName, BuildsetId, ChangeId, ChangeSourceName, Properties, Property, PropertySource, RequestId,
-    SchedulerName, SeenChange, SourceStamp, WorkerName,
+    BuildId, BuilderName, BuildsetId, ChangeId, ChangeSourceName, Patch, Properties, Property, PropertySource,
+    RequestId, SchedulerName, SeenChange, SourceStamp, WorkerName,
 };
 
 use crate::accounts::TokenView;
+use crate::diff;
 use crate::door::Service;
 use crate::error::{ServiceError, unknown};
 use crate::host::{Ask, HookAnswer, HookCall, ReloadError};
@@ -38,6 +39,29 @@ pub struct ForceAsk {
     pub priority: Option<i32>,
     /// Only on this worker.
     pub worker: Option<String>,
+}
+
+/// A wish to have a patch built.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct TryAsk {
+    /// The try scheduler; found by the builders when there is none here.
+    pub scheduler: Option<String>,
+    /// Some of the scheduler's builders; none means all of them.
+    pub builders: Vec<String>,
+    /// Which codebase is patched; the scheduler's only one when there is none here.
+    pub codebase: Option<String>,
+    /// What the patch is for; the scheduler's defaults where it says nothing.
+    pub base: StampChoice,
+    /// The unified diff.
+    pub diff: Vec<u8>,
+    /// How many leading parts of its paths are to go, as in `patch -p`.
+    pub level: u32,
+    /// Where in the checkout it is applied.
+    pub subdirectory: String,
+    /// What the asker says of it.
+    pub comment: String,
+    /// Properties of the builds.
+    pub properties: BTreeMap<String, serde_json::Value>,
 }
 
 /// A wish to build these source stamps.
@@ -99,6 +123,34 @@ impl Service {
             worker,
         };
         self.made(Ask::Force(force)).await
+    }
+
+    /// Builds a patch.
+    pub async fn try_patch(&self, who: &Identity, ask: TryAsk) -> Result<Made, ServiceError> {
+        who.require(Action::Try)?;
+        diff::check(&ask.diff, ask.level, &ask.subdirectory)
+            .map_err(|error| ServiceError::Invalid(error.to_string()))?;
+        check_text("branch", ask.base.branch.as_deref())?;
+        check_text("revision", ask.base.revision.as_deref())?;
+        let comment = fit_reason(ask.comment)?;
+        let tried = Try {
+            scheduler: ask.scheduler.map(Into::into),
+            builders: ask.builders.iter().map(|name| self.known_builder(name)).collect::<Result<_, _>>()?,
+            codebase: ask.codebase,
+            branch: ask.base.branch,
+            revision: ask.base.revision,
+            patch: Patch {
+                level: ask.level,
+                body: ask.diff,
+                subdirectory: ask.subdirectory,
+                author: who.name().to_owned(),
+                comment: comment.clone(),
+            },
+            reason: comment,
+            owner: who.name().to_owned(),
+            properties: forced_properties(ask.properties)?,
+        };
+        self.made(Ask::Try(tried)).await
     }
 
     /// Builds source stamps of the asker's choice.

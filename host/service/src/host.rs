@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use stampmill_engine::input::{Force, Rebuild, Submission};
+use stampmill_engine::input::{Force, Rebuild, Submission, Try};
 use stampmill_engine::{Answer, Explanation, Input, ReplyTo};
 use stampmill_model::{BuildId, ChangeSourceName, Outcome, RequestId, SeenChange, Wall};
 use tokio::sync::broadcast;
@@ -54,6 +54,8 @@ pub trait Host: Send + Sync + 'static {
 pub enum Ask {
     /// Build through a force scheduler.
     Force(Force),
+    /// Build a patch through a try scheduler.
+    Try(Try),
     /// Build these source stamps.
     Submit(Submission),
     /// Build again.
@@ -101,6 +103,7 @@ impl Ask {
         match self {
             Self::Force(force) => Input::Forced { force, reply },
             Self::Submit(submission) => Input::Submitted { submission, reply },
+            Self::Try(tried) => Input::Tried { tried, reply },
             Self::Rebuild(rebuild) => Input::RebuildAsked { rebuild, reply },
             Self::CancelBuild { build, reason } => Input::BuildCancelAsked { build, reason, reply },
             Self::CancelRequest { request, reason } => Input::RequestCancelAsked { request, reason, reply },

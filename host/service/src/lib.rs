@@ -8,6 +8,7 @@
 pub mod access;
 pub mod accounts;
 pub mod asks;
+mod diff;
 mod door;
 pub mod error;
 pub mod event;
@@ -25,7 +26,7 @@ mod watching;
 
 pub use access::{Access, CrossSite, Peer};
 pub use accounts::{Accounts, TokenHolder, TokenView, UserView};
-pub use asks::{ForceAsk, Made, SubmitAsk};
+pub use asks::{ForceAsk, Made, SubmitAsk, TryAsk};
 pub use door::{SESSION_COOKIE, Service};
 pub use error::{ErrorKind, ServiceError};
 pub use event::Event;

@@ -32,6 +32,10 @@ pub const LOG_LINES_MAX: u64 = 5_000;
 pub const REASON_BYTES_MAX: usize = 4_096;
 /// Files of a change that a person sends; more than any real commit needs.
 pub const CHANGE_FILES_MAX: usize = 100_000;
+/// Bytes of a patch that a person tries: more than anybody reads. It goes to the worker within the build's order.
+pub const PATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Leading parts of a patch's paths that are to go; deeper ones are a mistyped number.
+pub const PATCH_LEVEL_MAX: u32 = 32;
 /// Properties that one ask may bring.
 pub const PROPERTIES_MAX: usize = 1_000;
 /// Recent builds of each builder on the first page: what fits in a row.

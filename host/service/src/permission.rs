@@ -51,6 +51,8 @@ pub enum Action {
     Read,
     /// Force a build.
     Force,
+    /// Have a patch built.
+    Try,
     /// End a build or a request.
     Cancel,
     /// Build again.
@@ -75,9 +77,10 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Read,
         Self::Force,
+        Self::Try,
         Self::Cancel,
         Self::Rebuild,
         Self::PollNow,
@@ -95,7 +98,7 @@ impl Action {
     pub const fn least_role(self) -> Role {
         match self {
             Self::Read => Role::Viewer,
-            Self::Force | Self::Cancel | Self::Rebuild | Self::PollNow => Role::Developer,
+            Self::Force | Self::Try | Self::Cancel | Self::Rebuild | Self::PollNow => Role::Developer,
             Self::Approve | Self::Submit | Self::SendChange | Self::ReadNotices => Role::Operator,
             Self::Reload | Self::ManageUsers | Self::ManageTokens => Role::Admin,
         }
@@ -107,6 +110,7 @@ impl Action {
         match self {
             Self::Read => "read",
             Self::Force => "force builds",
+            Self::Try => "try patches",
             Self::Cancel => "cancel builds",
             Self::Rebuild => "rebuild",
             Self::PollNow => "ask for a poll",
@@ -144,6 +148,7 @@ mod tests {
             [
                 (Action::Read, Role::Viewer),
                 (Action::Force, Role::Developer),
+                (Action::Try, Role::Developer),
                 (Action::Cancel, Role::Developer),
                 (Action::Rebuild, Role::Developer),
                 (Action::PollNow, Role::Developer),

@@ -70,7 +70,7 @@ pub struct StepOfJob {
 pub struct SchedulerView {
     /// Its name.
     pub name: SchedulerName,
-    /// As in the configuration: `single-branch`, `any-branch`, `periodic`, `force`.
+    /// As in the configuration: `single-branch`, `any-branch`, `periodic`, `nightly`, `dependent`, `try`, `force`.
     pub kind: String,
     /// When it starts builds, in words for people.
     pub when: String,

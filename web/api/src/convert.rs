@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
 use stampmill_model as model;
 use stampmill_model::{BuildState, BuildsetState, Parent, RequestState, StepState, Wall};
@@ -428,6 +430,26 @@ pub(crate) fn force_ask(builder: Option<String>, body: wire::ForceBody) -> servi
         priority: body.priority,
         worker: body.worker,
     }
+}
+
+pub(crate) fn try_ask(body: wire::TryBody) -> Result<service::TryAsk, ApiError> {
+    let diff = if body.base64 {
+        let decoded = BASE64_STANDARD.decode(&body.diff);
+        decoded.map_err(|error| ApiError::bad_request("invalid", format!("`diff` is not in base64: {error}")))?
+    } else {
+        body.diff.into_bytes()
+    };
+    Ok(service::TryAsk {
+        scheduler: body.scheduler,
+        builders: body.builders,
+        codebase: body.codebase,
+        base: service::StampChoice { branch: body.branch, revision: body.revision },
+        diff,
+        level: body.level,
+        subdirectory: body.subdirectory,
+        comment: body.comment,
+        properties: body.properties,
+    })
 }
 
 pub(crate) fn submit_ask(body: wire::SubmitBody) -> service::SubmitAsk {

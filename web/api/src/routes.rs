@@ -187,7 +187,7 @@ fn leading() -> Vec<Route> {
     use Verb::{Get, Post};
     use wire::{
         ApproveBody, Buildset, Change, ChangeBody, ChangesTaken, Done, Explanation, List, Made, ReasonBody, Request,
-        SubmitBody,
+        SubmitBody, TryBody,
     };
     vec![
         Route::new(Get, "/api/v1/changes", READ, "Changes, newest first", work::changes)
@@ -202,6 +202,9 @@ fn leading() -> Vec<Route> {
             .json::<List<Buildset>>(),
         Route::new(Post, "/api/v1/buildsets", needs(Action::Submit), "Build source stamps", work::submit)
             .sent::<SubmitBody>()
+            .created::<Made>(),
+        Route::new(Post, "/api/v1/try", needs(Action::Try), "Build a patch", work::try_patch)
+            .sent::<TryBody>()
             .created::<Made>(),
         Route::new(Get, "/api/v1/buildsets/{id}", READ, "A buildset", work::buildset).json::<Buildset>(),
         Route::new(Get, "/api/v1/requests", READ, "Build requests, newest first", work::requests)

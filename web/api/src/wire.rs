@@ -3,14 +3,19 @@
 //! Times are RFC 3339 in UTC with milliseconds. Unknown fields of what is sent are refused.
 
 mod network;
+mod sent;
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
 pub(crate) use network::{Network, NetworkAttempt};
+pub(crate) use sent::{
+    ApproveBody, ChangeBody, ForceBody, NothingBody, ReasonBody, StampChoice, SubmitBody, TokenBody, TryBody, UserBody,
+    UserPatch,
+};
 
 /// A time such as `2026-03-01T12:00:00.250Z`.
 pub(crate) type Time = String;
@@ -448,137 +453,4 @@ pub(crate) struct Done {
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct ChangesTaken {
     pub changes: Vec<u64>,
-}
-
-/// Which version of a codebase to build.
-#[derive(Deserialize, JsonSchema, Default)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct StampChoice {
-    pub branch: Option<String>,
-    pub revision: Option<String>,
-}
-
-/// A wish to force builds.
-#[derive(Deserialize, JsonSchema, Default)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct ForceBody {
-    pub reason: String,
-    /// Without a builder: all builders of this force scheduler.
-    pub scheduler: Option<String>,
-    /// For the only codebase of the scheduler.
-    pub branch: Option<String>,
-    /// For the only codebase of the scheduler.
-    pub revision: Option<String>,
-    /// By codebase, where there are several.
-    pub codebases: BTreeMap<String, StampChoice>,
-    pub properties: BTreeMap<String, Value>,
-    pub priority: Option<i32>,
-    /// Only on this worker.
-    pub worker: Option<String>,
-}
-
-/// Source stamps to build.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SubmitBody {
-    /// At least one.
-    pub builders: Vec<String>,
-    #[serde(default)]
-    pub source_stamps: Vec<StampBody>,
-    #[serde(default)]
-    pub reason: String,
-    #[serde(default)]
-    pub properties: BTreeMap<String, Value>,
-    #[serde(default)]
-    pub priority: i32,
-    /// The same key twice gives the first answer again while its buildset is open.
-    pub external_id: Option<String>,
-}
-
-/// One version of one codebase to build.
-#[derive(Deserialize, JsonSchema, Default)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct StampBody {
-    pub codebase: String,
-    pub repository: String,
-    pub project: String,
-    pub branch: Option<String>,
-    pub revision: Option<String>,
-    /// Whether builds of it may see secrets.
-    pub trusted: bool,
-}
-
-/// A change to take.
-#[derive(Deserialize, JsonSchema, Default)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct ChangeBody {
-    pub author: String,
-    pub committer: Option<String>,
-    pub comments: String,
-    pub files: Vec<String>,
-    pub repository: String,
-    pub project: String,
-    pub revision: Option<String>,
-    pub branch: Option<String>,
-    pub category: Option<String>,
-    pub link: Option<String>,
-    /// RFC 3339.
-    pub committed_at: Option<Time>,
-    pub properties: BTreeMap<String, Value>,
-    /// Skips the codebase generator.
-    pub codebase: Option<String>,
-    /// Whether its builds may see secrets.
-    pub trusted: bool,
-}
-
-/// Why something is ended.
-#[derive(Deserialize, JsonSchema, Default)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct ReasonBody {
-    pub reason: String,
-}
-
-/// No arguments.
-#[derive(Deserialize, JsonSchema, Default)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct NothingBody {}
-
-/// A person's word on a request.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ApproveBody {
-    /// Whether it may run.
-    pub approved: bool,
-}
-
-/// A new user.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct UserBody {
-    pub name: String,
-    pub password: String,
-    /// `viewer`, `developer`, `operator` or `admin`.
-    pub role: String,
-}
-
-/// What to change of a user.
-#[derive(Deserialize, JsonSchema, Default)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct UserPatch {
-    pub password: Option<String>,
-    pub role: Option<String>,
-}
-
-/// A new token.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct TokenBody {
-    /// For people.
-    pub name: String,
-    /// A user, or the name of a program; the token's name when left out.
-    pub user: Option<String>,
-    /// `viewer`, `developer`, `operator` or `admin`.
-    pub role: String,
-    /// It ends by itself after so many days.
-    pub days: Option<u32>,
 }

@@ -116,6 +116,15 @@ pub(crate) async fn submit(
     Ok((StatusCode::CREATED, Json(convert::made(made))))
 }
 
+pub(crate) async fn try_patch(
+    State(door): State<Door>,
+    Who(who): Who,
+    Sent(body): Sent<wire::TryBody>,
+) -> Result<(StatusCode, Json<wire::Made>), ApiError> {
+    let made = door.service.try_patch(&who, convert::try_ask(body)?).await?;
+    Ok((StatusCode::CREATED, Json(convert::made(made))))
+}
+
 pub(crate) async fn requests(
     State(door): State<Door>,
     Who(who): Who,

@@ -148,7 +148,10 @@ pub(crate) fn takes_changes(kind: &SchedulerKind) -> bool {
     match kind {
         SchedulerKind::SingleBranch { .. } | SchedulerKind::AnyBranch { .. } => true,
         SchedulerKind::Nightly { only_if_changed, .. } => only_if_changed.is_some(),
-        SchedulerKind::Periodic { .. } | SchedulerKind::Dependent { .. } | SchedulerKind::Force => false,
+        SchedulerKind::Periodic { .. }
+        | SchedulerKind::Dependent { .. }
+        | SchedulerKind::Try { .. }
+        | SchedulerKind::Force => false,
     }
 }
 
@@ -158,6 +161,7 @@ fn stable_for(kind: &SchedulerKind) -> Option<Milliseconds> {
         SchedulerKind::Periodic { .. }
         | SchedulerKind::Nightly { .. }
         | SchedulerKind::Dependent { .. }
+        | SchedulerKind::Try { .. }
         | SchedulerKind::Force => None,
     }
 }
@@ -170,6 +174,7 @@ fn branch_of_batch(kind: &SchedulerKind, change: &Change) -> Option<String> {
         | SchedulerKind::Periodic { .. }
         | SchedulerKind::Nightly { .. }
         | SchedulerKind::Dependent { .. }
+        | SchedulerKind::Try { .. }
         | SchedulerKind::Force => None,
     }
 }

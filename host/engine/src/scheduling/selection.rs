@@ -20,6 +20,7 @@ pub(super) fn refusal(scheduler: &Scheduler, change: &Change) -> Option<String> 
         SchedulerKind::Periodic { .. } => Some("builds at intervals, not on changes".to_owned()),
         SchedulerKind::Nightly { only_if_changed: None, .. } => Some("builds at set times, not on changes".to_owned()),
         SchedulerKind::Dependent { upstream } => Some(format!("builds when `{upstream}` has passed, not on changes")),
+        SchedulerKind::Try { .. } => Some("builds patches, not changes".to_owned()),
         SchedulerKind::Force => Some("builds when a person asks, not on changes".to_owned()),
     }
 }

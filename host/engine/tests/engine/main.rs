@@ -13,4 +13,5 @@ mod reporting;
 mod restarting;
 mod scheduling;
 mod setup;
+mod trying;
 mod world;

@@ -11,7 +11,7 @@ use clap_complete::Shell;
 pub(crate) use self::accounts::{TokenCommand, UserCommand, WorkerTokenArgs};
 pub(crate) use self::asking::{
     ApproveArgs, BuildsArgs, BuildsState, CancelArgs, ChangeArgs, ExplainArgs, ForceArgs, LogArgs, RebuildArgs,
-    Subject, Target, TargetArgs,
+    Subject, Target, TargetArgs, TryArgs,
 };
 
 const EXAMPLES: &str = "\
@@ -67,6 +67,8 @@ pub(crate) enum Command {
     Change(ChangeArgs),
     /// Build now
     Force(ForceArgs),
+    /// Build your work tree before it is committed
+    Try(TryArgs),
     /// List builds, newest first
     Builds(BuildsArgs),
     /// Show the log of a build

@@ -53,7 +53,12 @@ pub(crate) async fn rebuild(args: RebuildArgs) -> anyhow::Result<ExitCode> {
     made(&connection, answer, args.wait, args.json).await
 }
 
-async fn made(connection: &Connection, answer: Value, wait: bool, as_json: bool) -> anyhow::Result<ExitCode> {
+pub(super) async fn made(
+    connection: &Connection,
+    answer: Value,
+    wait: bool,
+    as_json: bool,
+) -> anyhow::Result<ExitCode> {
     let made: Made = read(answer.clone())?;
     if wait {
         return until_complete(connection, &made, as_json).await;

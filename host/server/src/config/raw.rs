@@ -85,6 +85,7 @@ pub(super) enum SchedulerKind {
     Periodic,
     Nightly,
     Dependent,
+    Try,
     Force,
 }
 
@@ -101,6 +102,7 @@ pub(super) struct Scheduler {
     pub(super) only_if_changed: bool,
     pub(super) force_at: Option<At<String>>,
     pub(super) upstream: Option<At<String>>,
+    pub(super) trusted: bool,
     pub(super) codebases: Vec<Codebase>,
     pub(super) filters: Vec<Use>,
     pub(super) builders: Vec<At<String>>,

@@ -91,7 +91,7 @@ impl FakeHost {
 impl Host for FakeHost {
     async fn submit(&self, ask: Ask) -> Result<Answer, Unavailable> {
         let answer = match &ask {
-            Ask::Force(_) | Ask::Submit(_) | Ask::Rebuild(_) => {
+            Ask::Force(_) | Ask::Try(_) | Ask::Submit(_) | Ask::Rebuild(_) => {
                 Answer::Buildset { id: BuildsetId(3), requests: vec![RequestId(3)] }
             }
             Ask::SendChange { .. } => Answer::ChangesTaken(vec![ChangeId(1)]),

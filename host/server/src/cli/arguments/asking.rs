@@ -125,6 +125,62 @@ pub(crate) struct ForceArgs {
     pub(crate) target: Target,
 }
 
+/// A patch to build.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+The patch is what your work tree has and its base has not: commits that are not pushed, and changes that are not committed. The base is
+where the branch left the one that it follows. A try scheduler of the configuration says what is built. A patch's builds get no secrets,
+unless the operator trusts that scheduler.
+
+Examples:
+  stampmill try --wait
+  stampmill try --builder linux -m 'is it faster on linux?'
+  stampmill try --revision v1.2
+  diff -u old.c new.c | stampmill try --diff - --patchlevel 0 --branch main")]
+pub(crate) struct TryArgs {
+    /// End with the builds; exit code by their result
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// Only this builder of the scheduler; may be given several times
+    #[arg(long = "builder", value_name = "BUILDER")]
+    pub(crate) builders: Vec<String>,
+    /// What the patch is for, where it is not where the branch left the one that it follows
+    #[arg(long, value_name = "COMMIT")]
+    pub(crate) revision: Option<String>,
+    /// The branch of the base
+    #[arg(short, long)]
+    pub(crate) branch: Option<String>,
+    /// The codebase that is patched, where the scheduler has several
+    #[arg(long)]
+    pub(crate) codebase: Option<String>,
+    /// A unified diff to take instead of the work tree; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) diff: Option<PathBuf>,
+    /// How many leading parts of the diff's paths are to go, as in `patch -p`
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, requires = "diff")]
+    pub(crate) patchlevel: u32,
+    /// Where in the checkout the diff is applied
+    #[arg(long, value_name = "DIRECTORY", requires = "diff")]
+    pub(crate) subdirectory: Option<String>,
+    /// The work tree
+    #[arg(long, value_name = "DIRECTORY", default_value = ".", hide_default_value = true, conflicts_with = "diff")]
+    pub(crate) directory: PathBuf,
+    /// A property of the builds, such as `tests=quick`; `:=` takes JSON
+    #[arg(short, long = "property", value_name = "NAME=VALUE", value_parser = parse_property)]
+    pub(crate) properties: Vec<(String, Value)>,
+    /// What to say of it to people
+    #[arg(short = 'm', long)]
+    pub(crate) comment: Option<String>,
+    /// The try scheduler, where there are several
+    #[arg(long)]
+    pub(crate) scheduler: Option<String>,
+    /// Print the answer as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
 /// Whether a build has ended.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum BuildsState {

@@ -17,12 +17,13 @@ pub(super) fn change_source(table: &mut Table<'_>) -> Option<ChangeSource> {
     Some(ChangeSource { name: name?, usage: usage?, every, trusted, project })
 }
 
-const KINDS: [(&str, SchedulerKind); 6] = [
+const KINDS: [(&str, SchedulerKind); 7] = [
     ("single-branch", SchedulerKind::SingleBranch),
     ("any-branch", SchedulerKind::AnyBranch),
     ("periodic", SchedulerKind::Periodic),
     ("nightly", SchedulerKind::Nightly),
     ("dependent", SchedulerKind::Dependent),
+    ("try", SchedulerKind::Try),
     ("force", SchedulerKind::Force),
 ];
 
@@ -39,6 +40,7 @@ pub(super) fn scheduler(table: &mut Table<'_>) -> Option<Scheduler> {
     let only_if_changed = flag(table, "only-if-changed", false);
     let force_at = table.text("force-at");
     let upstream = table.text("upstream");
+    let trusted = flag(table, "trusted", false);
     let codebases = codebases(table);
     let filters = filters(table);
     let builders = builders(table);
@@ -59,6 +61,7 @@ pub(super) fn scheduler(table: &mut Table<'_>) -> Option<Scheduler> {
         only_if_changed,
         force_at,
         upstream,
+        trusted,
         codebases,
         filters,
         builders,
@@ -109,8 +112,8 @@ fn filters(table: &Table<'_>) -> Vec<super::Use> {
 
 /// Keys that mean nothing for the kind are mistakes: they look as if they did something.
 fn check_keys_of_kind(table: &Table<'_>, scheduler: &Scheduler) {
-    use SchedulerKind::{AnyBranch, Dependent, Force, Nightly, Periodic, SingleBranch};
-    let keys: [(&str, &[SchedulerKind], &str); 10] = [
+    use SchedulerKind::{AnyBranch, Dependent, Force, Nightly, Periodic, SingleBranch, Try};
+    let keys: [(&str, &[SchedulerKind], &str); 11] = [
         ("branch", &[SingleBranch, Nightly], "single-branch` and `nightly"),
         ("branches", &[AnyBranch], "any-branch"),
         ("stable-for", &[SingleBranch, AnyBranch], "single-branch` and `any-branch"),
@@ -120,6 +123,7 @@ fn check_keys_of_kind(table: &Table<'_>, scheduler: &Scheduler) {
         ("only-if-changed", &[Nightly], "nightly"),
         ("force-at", &[Nightly], "nightly"),
         ("upstream", &[Dependent], "dependent"),
+        ("trusted", &[Try], "try"),
         ("filter", &[SingleBranch, AnyBranch, Nightly], "single-branch`, `any-branch` and `nightly"),
     ];
     let kind = scheduler.kind.value;
@@ -133,7 +137,7 @@ fn check_keys_of_kind(table: &Table<'_>, scheduler: &Scheduler) {
         table.sink().report(match (key, kind) {
             ("branch", AnyBranch) => problem.mend("write `branches = [\"…\"]`, or take kind `single-branch`"),
             ("branch", Dependent) => problem.mend("remove it: the sources are those of the scheduler in `upstream`"),
-            ("branch", Periodic | Force) => problem
+            ("branch", Periodic | Try | Force) => problem
                 .mend("give the branch with the codebase: `codebases.NAME = { repository = \"…\", branch = \"…\" }`"),
             ("branches", SingleBranch) => problem.mend("write `branch = \"…\"`, or take kind `any-branch`"),
             _ => problem,
@@ -143,7 +147,7 @@ fn check_keys_of_kind(table: &Table<'_>, scheduler: &Scheduler) {
         Periodic => table.require("every", "every = \"1h\""),
         Nightly => table.require("at", "at = \"0 3 * * *\""),
         Dependent => table.require("upstream", "upstream = \"NAME\""),
-        SingleBranch | AnyBranch | Force => {}
+        SingleBranch | AnyBranch | Try | Force => {}
     }
     check_nightly(table, scheduler);
     if kind == Dependent

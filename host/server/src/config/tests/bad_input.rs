@@ -143,6 +143,8 @@ fn a_crontab_that_never_comes_or_is_none_and_an_unknown_zone_are_refused_at_thei
     only(&scheduler("nightly", forced), (6, 12), "`never` is no crontab", "");
     let unchanged = scheduler("nightly", "at = \"0 3 * * *\"\nforce-at = \"0 4 * * 0\"");
     only(&unchanged, (5, 1), "means nothing without `only-if-changed`", "only-if-changed = true");
+    let forced = scheduler("force", "trusted = true");
+    only(&forced, (4, 1), "`trusted` of scheduler `s` means nothing for kind `force`", "kind `try`");
     let periodic = scheduler("periodic", "every = \"1h\"\ntime-zone = \"UTC\"");
     only(&periodic, (5, 1), "`time-zone` of scheduler `s` means nothing for kind `periodic`", "nightly");
 }
