@@ -5,13 +5,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use stampmill_model::{
-    Build, BuildId, BuildOrder, BuildState, Job, Milliseconds, Network, RequestId, RequestState, Steady, Step,
+    Build, BuildId, BuildOrder, BuildState, Job, Merged, Milliseconds, Network, RequestId, RequestState, Steady, Step,
     StepState, WorkerName,
 };
 
 use crate::Engine;
 use crate::build::OpenBuild;
+use crate::buildset::changes_of;
 use crate::config::{Builder, OccasionKind};
+use crate::merging;
 use crate::outbox::Key;
 use crate::output::{Effect, Subject};
 use crate::properties;
@@ -152,50 +154,64 @@ impl Engine {
         }
     }
 
-    fn start_build(&mut self, id: RequestId, worker_name: &WorkerName) {
+    /// Starts a build for the request whose turn it is, and for those that want the same.
+    fn start_build(&mut self, first: RequestId, worker_name: &WorkerName) {
         debug_assert!(self.free.contains(worker_name), "worker {worker_name} has no free slot");
         let config = Arc::clone(&self.config);
-        let Some(request) = self.requests.get_mut(&id) else { return };
+        let Some(request) = self.requests.get(&first) else { return };
         let builder = self.lookup.builder(&request.builder).map(|position| &config.builders[position]);
         let worker = self.lookup.worker(worker_name).map(|position| &config.workers[position]);
         let (Some(builder), Some(worker)) = (builder, worker) else { return };
-        let Some(open) = self.buildsets.get(&request.buildset) else { return };
-        let set = &open.set;
-        let build_id = self.last.build.next();
-        self.last.build = build_id;
+        let requests = self.sharing(first, builder, worker_name);
+        let sets = requests.iter().filter_map(|id| self.buildsets.get(&self.requests.get(id)?.buildset));
+        let Some(set) = merging::joined(sets.map(|open| Arc::clone(&open.set)).collect()) else { return };
+        let id = self.last.build.next();
+        self.last.build = id;
+        let mut taken: Vec<_> = requests.iter().filter_map(|request| self.take_request(*request, id)).collect();
+        let (attempt, Merged { request, buildset }) = taken.remove(0);
         let number = self.build_numbers.entry(builder.name.clone()).or_default();
         *number += 1;
-        self.queue.remove(request);
-        let request = Arc::make_mut(request);
-        request.attempts += 1;
-        request.state = RequestState::Building(build_id);
         let build = Build {
-            id: build_id,
+            id,
             number: *number,
             builder: builder.name.clone(),
             project: builder.project.clone(),
-            request: id,
-            buildset: request.buildset,
-            attempt: request.attempts,
+            request,
+            buildset,
+            merged: taken.into_iter().map(|(_, merged)| merged).collect(),
+            attempt,
             worker: worker_name.clone(),
             reason: set.reason.clone(),
             owner: set.owner.clone(),
             stamps: set.stamps.clone(),
             blamelist: set.blamelist.clone(),
-            properties: properties::of_build(&config, builder, worker, set, *number),
+            properties: properties::of_build(&config, builder, worker, &set, *number),
             steps: waiting_steps(&builder.job),
             started_at: self.now.wall,
             state: BuildState::Dispatched,
         };
         self.add_build(build);
+        self.dispatch(id, builder);
+        self.notify(OccasionKind::BuildStarted, Subject::Build(id));
+    }
+
+    /// Takes a request out of the queue for a build; which attempt at it this is.
+    fn take_request(&mut self, id: RequestId, build: BuildId) -> Option<(u32, Merged)> {
+        let request = self.requests.get_mut(&id)?;
+        self.queue.remove(request);
+        let request = Arc::make_mut(request);
+        request.attempts += 1;
+        request.state = RequestState::Building(build);
         self.outbox.mark(Key::Request(id));
-        self.dispatch(build_id, builder);
-        self.notify(OccasionKind::BuildStarted, Subject::Build(build_id));
+        Some((request.attempts, Merged { request: id, buildset: request.buildset }))
     }
 
     fn add_build(&mut self, build: Build) {
         let (id, worker) = (build.id, build.worker.clone());
         *self.running.entry(build.builder.clone()).or_default() += 1;
+        for change in changes_of(&build.stamps) {
+            self.hold_change(change);
+        }
         self.workers.entry(worker.clone()).or_default().builds.insert(id);
         self.builds.insert(id, OpenBuild::new(Arc::new(build), 0));
         self.outbox.mark(Key::Build(id));
@@ -212,8 +228,7 @@ impl Engine {
             self.outbox.mark(Key::Build(id));
         }
         let build = (*open.build).clone();
-        let named: BTreeSet<_> = build.stamps.iter().flat_map(|stamp| &stamp.changes).collect();
-        let changes = named.into_iter().filter_map(|change| self.changes.get(change));
+        let changes = changes_of(&build.stamps).into_iter().filter_map(|change| self.changes.get(&change));
         let changes = changes.map(|open| (*open.change).clone()).collect();
         let worker = build.worker.clone();
         let order = Box::new(BuildOrder { build, changes, job: Arc::clone(&builder.job) });

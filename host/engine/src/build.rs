@@ -7,6 +7,7 @@ use std::sync::Arc;
 use stampmill_model::{Build, BuildEvent, BuildId, BuildState, Outcome, RequestId, Wall, WorkerName};
 
 use crate::Engine;
+use crate::buildset::changes_of;
 use crate::config::OccasionKind;
 use crate::input::{Answer, Refusal};
 use crate::outbox::Key;
@@ -93,7 +94,6 @@ impl Engine {
 
     fn take_event(&mut self, worker: &WorkerName, id: BuildId, event: BuildEvent) {
         let Some(open) = self.builds.get_mut(&id) else { return };
-        let request = open.build.request;
         match event {
             BuildEvent::Declined { reason } => {
                 let summary = format!("worker declined: {reason}");
@@ -107,7 +107,10 @@ impl Engine {
                         Ending { outcome: Outcome::Retry, summary, at, tried: Tried::Lost }
                     }
                 };
-                self.bar(request, worker, reason);
+                let requests: Vec<_> = open.build.requests().collect();
+                for request in requests {
+                    self.bar(request, worker, reason.clone());
+                }
                 self.finish_build(id, ending);
             }
             BuildEvent::Finished { outcome, summary, at } => {
@@ -158,16 +161,17 @@ impl Engine {
         Ok(Answer::Done)
     }
 
-    /// A build ends: it leaves the state, its worker has room again, and its request is complete or goes back to the queue.
+    /// A build ends: it leaves the state, its worker has room again, and its requests are complete or go back to the queue.
     pub(crate) fn finish_build(&mut self, id: BuildId, ending: Ending) {
         let Some(mut open) = self.builds.remove(&id) else { return };
         let build = Arc::make_mut(&mut open.build);
         progress::close_steps(build, ending.outcome, ending.at);
         build.state = BuildState::Finished { outcome: ending.outcome, summary: ending.summary, at: ending.at };
-        let (worker, builder, request) = (build.worker.clone(), build.builder.clone(), build.request);
+        let (worker, builder) = (build.worker.clone(), build.builder.clone());
+        let requests: Vec<_> = build.requests().collect();
+        let changes = changes_of(&build.stamps);
         self.notify_of_build(OccasionKind::BuildFinished, &open.build);
         self.outbox.unmark(&Key::Sequence(id));
-        self.outbox.put(Key::Build(id), Write::Build(open.build));
         if let Some(state) = self.workers.get_mut(&worker) {
             state.builds.remove(&id);
         }
@@ -177,19 +181,28 @@ impl Engine {
         }
         self.refresh_free(&worker);
         self.wake_all();
-        match ending.outcome {
-            Outcome::Retry => self.try_again(request, ending.tried),
-            Outcome::Success
-            | Outcome::Warnings
-            | Outcome::Failure
-            | Outcome::Skipped
-            | Outcome::Exception
-            | Outcome::Cancelled => self.complete_request(request, ending.outcome),
+        if ending.outcome != Outcome::Retry {
+            self.mark_superseded(&open.build);
+        }
+        self.outbox.put(Key::Build(id), Write::Build(open.build));
+        for request in requests {
+            match ending.outcome {
+                Outcome::Retry => self.try_again(request, id, ending.tried),
+                Outcome::Success
+                | Outcome::Warnings
+                | Outcome::Failure
+                | Outcome::Skipped
+                | Outcome::Exception
+                | Outcome::Cancelled => self.complete_request(request, ending.outcome, Some(id)),
+            }
+        }
+        for change in changes {
+            self.release_change(change);
         }
     }
 
     /// A request goes back to the queue, unless it has had its tries.
-    fn try_again(&mut self, id: RequestId, tried: Tried) {
+    fn try_again(&mut self, id: RequestId, build: BuildId, tried: Tried) {
         let most = self.config.limits.attempts;
         let Some(request) = self.requests.get_mut(&id).map(Arc::make_mut) else { return };
         match tried {
@@ -199,7 +212,7 @@ impl Engine {
         }
         if tried == Tried::Lost && request.losses >= most {
             self.outbox.warn(format!("request {id} is given up: {most} builds of it were lost"));
-            self.complete_request(id, Outcome::Exception);
+            self.complete_request(id, Outcome::Exception, Some(build));
         } else {
             self.queue_request(id);
         }

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use stampmill_model::{
-    BuilderName, Buildset, BuildsetId, BuildsetState, ChangeId, Outcome, Parent, Properties, Request, RequestId,
-    RequestState, SchedulerName, SourceStamp, WorkerName,
+    BuildId, BuilderName, Buildset, BuildsetId, BuildsetState, ChangeId, Outcome, Parent, Properties, Request,
+    RequestId, RequestState, SchedulerName, SourceStamp, WorkerName,
 };
 
 use crate::Engine;
 use crate::config::OccasionKind;
 use crate::input::{Answer, Refusal};
+use crate::merging::Kin;
 use crate::outbox::Key;
 use crate::output::{Subject, Write};
 
@@ -52,10 +53,7 @@ impl Engine {
     pub(crate) fn submit(&mut self, new: NewBuildset) -> Answer {
         let id = self.last.buildset.next();
         self.last.buildset = id;
-        let mut requests = Vec::with_capacity(new.wishes.len());
-        for wish in new.wishes {
-            requests.push(self.add_request(id, wish, new.priority, new.approve));
-        }
+        let requests: Vec<_> = new.wishes.into_iter().map(|wish| self.add_request(id, wish, new.priority)).collect();
         let set = Buildset {
             id,
             reason: new.reason,
@@ -67,10 +65,11 @@ impl Engine {
             requests: requests.clone(),
             external_id: new.external_id,
             parent: new.parent,
+            superseded: false,
             submitted_at: self.now.wall,
             state: BuildsetState::Open { will_fail: false },
         };
-        for change in changes_of(&set) {
+        for change in changes_of(&set.stamps) {
             self.hold_change(change);
             self.note_buildset(change, &set);
         }
@@ -79,10 +78,13 @@ impl Engine {
         }
         self.buildsets.insert(id, OpenBuildset { set: Arc::new(set), left: requests.len() });
         self.outbox.mark(Key::Buildset(id));
+        if !new.approve {
+            requests.iter().for_each(|request| self.queue_request(*request));
+        }
         Answer::Buildset { id, requests }
     }
 
-    fn add_request(&mut self, buildset: BuildsetId, wish: Wish, priority: i32, approve: bool) -> RequestId {
+    fn add_request(&mut self, buildset: BuildsetId, wish: Wish, priority: i32) -> RequestId {
         let id = self.last.request.next();
         self.last.request = id;
         let request = Request {
@@ -98,9 +100,6 @@ impl Engine {
         };
         self.requests.insert(id, Arc::new(request));
         self.outbox.mark(Key::Request(id));
-        if !approve {
-            self.queue_request(id);
-        }
         id
     }
 
@@ -118,16 +117,17 @@ impl Engine {
     pub(crate) fn queue_request(&mut self, id: RequestId) {
         let Some(request) = self.requests.get_mut(&id) else { return };
         Arc::make_mut(request).state = RequestState::Pending;
-        self.queue.insert(request);
+        let kin = self.buildsets.get(&request.buildset).and_then(|open| Kin::of(&open.set));
+        self.queue.insert(request, kin);
         self.outbox.mark(Key::Request(id));
         self.wake_request(id);
     }
 
-    /// A request is complete; the set's notices follow from it.
-    pub(crate) fn complete_request(&mut self, id: RequestId, outcome: Outcome) {
+    /// A request is complete, with the end of a build or without one; the set's notices follow from it.
+    pub(crate) fn complete_request(&mut self, id: RequestId, outcome: Outcome, build: Option<BuildId>) {
         let Some(request) = self.requests.get_mut(&id) else { return };
         self.queue.remove(request);
-        Arc::make_mut(request).state = RequestState::Complete { outcome, at: self.now.wall };
+        Arc::make_mut(request).state = RequestState::Complete { outcome, build, at: self.now.wall };
         let buildset = request.buildset;
         self.outbox.mark(Key::Request(id));
         self.forget_bars(id);
@@ -160,7 +160,7 @@ impl Engine {
             self.external_ids.remove(key);
         }
         self.follow(&open.set, outcome);
-        for change in changes_of(&open.set) {
+        for change in changes_of(&open.set.stamps) {
             self.release_change(change);
         }
         self.outbox.put(Key::Buildset(id), Write::Buildset(open.set));
@@ -176,7 +176,7 @@ impl Engine {
     pub(crate) fn approval_given(&mut self, id: RequestId, approved: bool) -> Result<Answer, Refusal> {
         match self.open_request(id)?.state {
             RequestState::AwaitingApproval if approved => self.queue_request(id),
-            RequestState::AwaitingApproval => self.complete_request(id, Outcome::Cancelled),
+            RequestState::AwaitingApproval => self.complete_request(id, Outcome::Cancelled, None),
             RequestState::Pending | RequestState::Building(_) | RequestState::Complete { .. } => {
                 return Err(Refusal::Conflict(format!("request {id} does not await approval")));
             }
@@ -184,11 +184,17 @@ impl Engine {
         Ok(Answer::Done)
     }
 
-    /// A person wants a request ended.
+    /// A person wants a request ended: alone of those that share its build, or with the build.
     pub(crate) fn request_cancel_asked(&mut self, id: RequestId, reason: String) -> Result<Answer, Refusal> {
         match self.open_request(id)?.state {
-            RequestState::AwaitingApproval | RequestState::Pending => self.complete_request(id, Outcome::Cancelled),
-            RequestState::Building(build) => return self.build_cancel_asked(build, reason),
+            RequestState::AwaitingApproval | RequestState::Pending => {
+                self.complete_request(id, Outcome::Cancelled, None);
+            }
+            RequestState::Building(build) => {
+                if !self.leave_build(build, id) {
+                    return self.build_cancel_asked(build, reason);
+                }
+            }
             RequestState::Complete { .. } => {
                 return Err(Refusal::Conflict(format!("request {id} is complete")));
             }
@@ -207,9 +213,9 @@ impl Engine {
     }
 }
 
-/// The changes of a set, each once.
-pub(crate) fn changes_of(set: &Buildset) -> BTreeSet<ChangeId> {
-    set.stamps.iter().flat_map(|stamp| &stamp.changes).copied().collect()
+/// The changes of source stamps, each once.
+pub(crate) fn changes_of(stamps: &[SourceStamp]) -> BTreeSet<ChangeId> {
+    stamps.iter().flat_map(|stamp| &stamp.changes).copied().collect()
 }
 
 /// How a request ended, if it has.

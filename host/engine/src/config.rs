@@ -158,6 +158,8 @@ pub struct Builder {
     pub workers: WorkerChoice,
     /// At most this many builds of it at once; `None` leaves it to the workers.
     pub max_builds: Option<u32>,
+    /// Whether requests of it that want the same share a build.
+    pub merge: bool,
     /// The least that a worker's isolation must give.
     pub tier: Tier,
     /// Properties of its builds.

@@ -58,7 +58,8 @@ impl Engine {
             }),
             RequestState::Pending => Some(self.explain_pending(request)),
             RequestState::Building(build) => {
-                Some(Explanation { summary: self.explain_build(build), position: None, workers: Vec::new() })
+                let summary = format!("{}{}", self.explain_build(build), self.company(build, request.id));
+                Some(Explanation { summary, position: None, workers: Vec::new() })
             }
             RequestState::Complete { .. } => None,
         }
@@ -138,6 +139,17 @@ impl Engine {
     fn tag_that_nobody_has<'a>(&self, builder: &'a Builder) -> Option<&'a String> {
         let mut tags = builder.workers.tags.iter();
         tags.find(|tag| self.config.workers.iter().all(|worker| !worker.tags.contains(tag)))
+    }
+
+    /// With whom a request shares its build.
+    fn company(&self, build: BuildId, request: RequestId) -> String {
+        let Some(build) = self.builds.get(&build).map(|open| &open.build) else { return String::new() };
+        match build.merged.len() {
+            0 => String::new(),
+            _ if build.request != request => format!("; the request was merged with request {}", build.request),
+            1 => format!("; request {} was merged with this one", build.merged[0].request),
+            more => format!("; {more} other requests were merged with this one"),
+        }
     }
 
     fn explain_build(&self, id: BuildId) -> String {

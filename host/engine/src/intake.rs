@@ -50,11 +50,11 @@ pub(crate) enum Phase {
     Waiting(Steady),
 }
 
-/// A change that is undecided, waits in a batch or belongs to an open buildset.
+/// A change that is undecided, waits in a batch or belongs to an open buildset or build.
 #[derive(Clone, Debug)]
 pub(crate) struct OpenChange {
     pub(crate) change: Arc<Change>,
-    /// How many batches and open buildsets it is in.
+    /// How many batches, open buildsets and open builds it is in.
     pub(crate) holds: usize,
     /// How often the codebase generator has failed on it.
     pub(crate) codebase_failures: u32,
@@ -314,14 +314,14 @@ impl Engine {
         }
     }
 
-    /// One more batch or buildset has this change.
+    /// One more batch, buildset or build has this change.
     pub(crate) fn hold_change(&mut self, id: ChangeId) {
         if let Some(open) = self.changes.get_mut(&id) {
             open.holds += 1;
         }
     }
 
-    /// A batch or buildset no longer has this change.
+    /// A batch, buildset or build no longer has this change.
     pub(crate) fn release_change(&mut self, id: ChangeId) {
         if let Some(open) = self.changes.get_mut(&id) {
             debug_assert!(open.holds > 0, "change {id} is released more often than held");

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::Arc;
 
 use stampmill_model::{BuildState, BuildsetState, RequestState};
 
@@ -10,7 +9,9 @@ use crate::Engine;
 use crate::buildset::{changes_of, outcome_of};
 use crate::config::SchedulerKind;
 use crate::intake::Phase;
+use crate::merging::Kin;
 use crate::output::NoticeState;
+use crate::queue::Lane;
 use crate::scheduling::takes_changes;
 use crate::timers::Timer;
 
@@ -32,6 +33,7 @@ impl fmt::Display for Violation {
 pub fn check(engine: &Engine) -> Vec<Violation> {
     let mut found = Findings::default();
     requests_and_builds(engine, &mut found);
+    merging(engine, &mut found);
     buildsets(engine, &mut found);
     changes(engine, &mut found);
     workers(engine, &mut found);
@@ -54,25 +56,55 @@ impl Findings {
 fn requests_and_builds(engine: &Engine, found: &mut Findings) {
     for (id, request) in &engine.requests {
         if let RequestState::Building(build) = request.state {
-            let is_mine = engine.builds.get(&build).is_some_and(|open| open.build.request == *id);
+            let is_mine = engine.builds.get(&build).is_some_and(|open| open.build.requests().any(|it| it == *id));
             found.expect(is_mine, || format!("request {id} is built by {build}, which is not an open build of it"));
         }
     }
     for (id, open) in &engine.builds {
-        let request = open.build.request;
-        let state = engine.requests.get(&request).map(|request| &request.state);
-        found.expect(state == Some(&RequestState::Building(*id)), || {
-            format!("build {id} is open, but its request {request} is {state:?}")
-        });
+        for request in open.build.requests() {
+            let state = engine.requests.get(&request).map(|request| &request.state);
+            found.expect(state == Some(&RequestState::Building(*id)), || {
+                format!("build {id} is open, but its request {request} is {state:?}")
+            });
+        }
         let is_open = !matches!(open.build.state, BuildState::Finished { .. });
         found.expect(is_open, || format!("build {id} has ended and is among the open ones"));
     }
     let pending = engine.requests.values().filter(|request| request.state == RequestState::Pending);
-    found.expect(engine.queue.agrees(pending.map(Arc::as_ref)), || "the queue is not the pending requests".to_owned());
+    let pending = pending.map(|request| {
+        let set = engine.buildsets.get(&request.buildset);
+        (request.as_ref(), set.and_then(|open| Kin::of(&open.set)))
+    });
+    found.expect(engine.queue.agrees(pending), || "the queue is not the pending requests".to_owned());
     found.expect(!engine.is_idle_without_need(), || "a request waits though it could start".to_owned());
     for (request, worker) in engine.bars.keys() {
         let is_open = engine.requests.get(request).is_some_and(|request| outcome_of(request).is_none());
         found.expect(is_open, || format!("request {request} is over, but barred from worker {worker}"));
+    }
+}
+
+/// Requests that share a build belong together, and share its end.
+fn merging(engine: &Engine, found: &mut Findings) {
+    for (id, open) in engine.builds.iter().filter(|(_, open)| !open.build.merged.is_empty()) {
+        let requests: Vec<_> = open.build.requests().filter_map(|id| engine.requests.get(&id)).collect();
+        let once: BTreeSet<_> = requests.iter().map(|request| request.id).collect();
+        found.expect(once.len() == requests.len(), || format!("build {id} answers a request twice"));
+        let lanes: BTreeSet<_> = requests.iter().map(|request| Lane::of(request)).collect();
+        found.expect(lanes.len() == 1, || format!("build {id} answers requests of {lanes:?}"));
+        let sets = requests.iter().map(|request| engine.buildsets.get(&request.buildset));
+        let kin: BTreeSet<_> = sets.map(|open| open.and_then(|open| Kin::of(&open.set))).collect();
+        let are_kin = kin.len() == 1 && !kin.contains(&None);
+        found.expect(are_kin, || format!("build {id} answers requests that do not belong together: {kin:?}"));
+    }
+    let mut ends = BTreeMap::new();
+    for request in engine.requests.values() {
+        if let RequestState::Complete { outcome, build: Some(build), .. } = request.state {
+            let first = *ends.entry(build).or_insert(outcome);
+            let id = request.id;
+            found.expect(first == outcome, || {
+                format!("build {build} ended as {first} and, for request {id}, {outcome}")
+            });
+        }
     }
 }
 
@@ -104,7 +136,9 @@ fn changes(engine: &Engine, found: &mut Findings) {
     for id in engine.schedulers.values().flat_map(|state| &state.batches).flat_map(|batch| &batch.changes) {
         *holds.entry(*id).or_insert(0_usize) += 1;
     }
-    for id in engine.buildsets.values().flat_map(|open| changes_of(&open.set)) {
+    let in_sets = engine.buildsets.values().flat_map(|open| changes_of(&open.set.stamps));
+    let in_builds = engine.builds.values().flat_map(|open| changes_of(&open.build.stamps));
+    for id in in_sets.chain(in_builds) {
         *holds.entry(id).or_insert(0) += 1;
     }
     for (id, open) in &engine.changes {

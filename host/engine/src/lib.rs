@@ -5,8 +5,8 @@
 //! [`Input::Tick`] if nothing else happens.
 //!
 //! The borders are [`config`], [`input`], [`output`] and [`snapshot`]. Behind them, in the order of the data: `intake` takes changes in,
-//! `scheduling` decides on them, `buildset` makes requests, `queue` orders them, `assign` gives them to `workers`, `build` follows each
-//! build, `report` tells the world. `timers` drive all of it, [`explain`] says why, [`invariants`] says what must hold after every input.
+//! `scheduling` decides on them, `buildset` makes requests, `queue` orders them, `merging` says which share a build, `assign` gives them to
+//! `workers`, `build` follows each build, `report` tells the world. `timers` drive all of it, [`explain`] says why, [`invariants`] says what must hold after every input.
 
 pub mod calendar;
 pub mod config;
@@ -23,6 +23,7 @@ mod intake;
 mod limits;
 mod load;
 mod lookup;
+mod merging;
 mod outbox;
 mod properties;
 mod queue;

@@ -21,6 +21,12 @@ pub(crate) const DECISION_TRIES: u32 = 20;
 /// Changes in one batch. The largest push that is taken in one poll fits; what is beyond would make a message that no worker takes.
 pub(crate) const BATCH_CHANGES_MOST: usize = 10_000;
 
+/// Requests that share one build: the build's row names each, and is written anew with each news of a step.
+pub(crate) const MERGED_MOST: usize = 200;
+
+/// Reasons that a shared build names: more are no sentence. They are counted.
+pub(crate) const REASONS_MOST: usize = 10;
+
 /// Branches that wait in one scheduler; more than any repository has in work at a time.
 pub(crate) const BATCHES_MOST: usize = 1_000;
 

@@ -13,6 +13,7 @@ use crate::buildset::{OpenBuildset, changes_of, outcome_of};
 use crate::config::Config;
 use crate::intake::{Deliveries, OpenChange, Source};
 use crate::lookup::Lookup;
+use crate::merging::Kin;
 use crate::outbox::{Key, Outbox};
 use crate::output::Output;
 use crate::queue::Queue;
@@ -105,18 +106,20 @@ impl Engine {
                         .warn(format!("build {build} of request {id} is missing in the store: it is built again"));
                     self.outbox.mark(Key::Request(*id));
                     Arc::make_mut(request).state = RequestState::Pending;
-                    self.queue.insert(request);
                 }
-                RequestState::Pending => self.queue.insert(request),
-                RequestState::AwaitingApproval | RequestState::Building(_) | RequestState::Complete { .. } => {}
+                RequestState::Pending => {}
+                RequestState::AwaitingApproval | RequestState::Building(_) | RequestState::Complete { .. } => continue,
             }
+            let kin = self.buildsets.get(&request.buildset).and_then(|open| Kin::of(&open.set));
+            self.queue.insert(request, kin);
         }
     }
 
     fn hold_changes(&mut self) {
         let in_batches = self.schedulers.values().flat_map(|state| &state.batches).flat_map(|batch| &batch.changes);
-        let in_sets = self.buildsets.values().flat_map(|open| changes_of(&open.set));
-        let held: Vec<_> = in_batches.copied().chain(in_sets).collect();
+        let in_sets = self.buildsets.values().flat_map(|open| changes_of(&open.set.stamps));
+        let in_builds = self.builds.values().flat_map(|open| changes_of(&open.build.stamps));
+        let held: Vec<_> = in_batches.copied().chain(in_sets).chain(in_builds).collect();
         for id in held {
             self.hold_change(id);
         }

@@ -1,11 +1,15 @@
 //! The queue: requests that wait, in the order of their turn: priority, then age.
 //!
-//! Requests that the same workers can run stand in one lane, so that a lane that is stuck costs one look and not one for each request.
+//! Requests that the same workers can run stand in one lane, so that a lane that is stuck costs one look and not one for each request. Those of
+//! a lane that could share a build are found without a look at the others.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use stampmill_model::{BuilderName, Request, RequestId, WorkerName};
+
+use crate::merging::Kin;
 
 /// What decides which workers can run a request.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -42,12 +46,20 @@ pub(crate) struct Queue {
     lanes: BTreeMap<Lane, BTreeSet<Turn>>,
     /// The first of each lane.
     heads: BTreeMap<Turn, Lane>,
+    /// Those of a lane that could share a build. No group is empty.
+    groups: BTreeMap<(Lane, Arc<Kin>), BTreeSet<Turn>>,
+    /// The group of each that has one.
+    kin: BTreeMap<RequestId, Arc<Kin>>,
 }
 
 impl Queue {
-    /// Adds a request.
-    pub(crate) fn insert(&mut self, request: &Request) {
+    /// Adds a request, with what it has in common with those that it could share a build with.
+    pub(crate) fn insert(&mut self, request: &Request, kin: Option<Kin>) {
         let (lane, turn) = (Lane::of(request), Turn::of(request));
+        if let Some(kin) = kin.map(Arc::new) {
+            self.groups.entry((lane.clone(), Arc::clone(&kin))).or_default().insert(turn);
+            self.kin.insert(request.id, kin);
+        }
         let turns = self.lanes.entry(lane.clone()).or_default();
         let head = turns.first().copied();
         if turns.insert(turn) && head.is_none_or(|head| turn < head) {
@@ -61,6 +73,15 @@ impl Queue {
     /// Takes a request out, if it is in.
     pub(crate) fn remove(&mut self, request: &Request) {
         let (lane, turn) = (Lane::of(request), Turn::of(request));
+        if let Some(kin) = self.kin.remove(&request.id) {
+            let group = (lane.clone(), kin);
+            if let Some(turns) = self.groups.get_mut(&group) {
+                turns.remove(&turn);
+                if turns.is_empty() {
+                    self.groups.remove(&group);
+                }
+            }
+        }
         let Some(turns) = self.lanes.get_mut(&lane) else { return };
         turns.remove(&turn);
         let next = turns.first().copied();
@@ -84,6 +105,13 @@ impl Queue {
         self.lanes.get(lane).into_iter().flatten().copied()
     }
 
+    /// Who waits and could share a build with a request that waits, itself included, earliest first.
+    pub(crate) fn kin(&self, request: &Request) -> impl Iterator<Item = Turn> {
+        let kin = self.kin.get(&request.id);
+        let group = kin.and_then(|kin| self.groups.get(&(Lane::of(request), Arc::clone(kin))));
+        group.into_iter().flatten().copied()
+    }
+
     /// Everybody, earliest first.
     pub(crate) fn in_order(&self) -> Vec<RequestId> {
         let mut turns: Vec<_> = self.lanes.values().flatten().copied().collect();
@@ -99,13 +127,16 @@ impl Queue {
         lanes.map(|(_, turns)| turns.range(..turn).count()).sum()
     }
 
-    /// Whether both indexes say the same, and hold exactly these requests.
-    pub(crate) fn agrees<'a>(&self, pending: impl Iterator<Item = &'a Request>) -> bool {
-        let mut lanes: BTreeMap<Lane, BTreeSet<Turn>> = BTreeMap::new();
-        for request in pending {
-            lanes.entry(Lane::of(request)).or_default().insert(Turn::of(request));
+    /// Whether the indexes say the same, and hold exactly these requests.
+    pub(crate) fn agrees<'a>(&self, pending: impl Iterator<Item = (&'a Request, Option<Kin>)>) -> bool {
+        let mut wanted = Self::default();
+        for (request, kin) in pending {
+            wanted.insert(request, kin);
         }
-        let heads = lanes.iter().filter_map(|(lane, turns)| Some((*turns.first()?, lane.clone())));
-        lanes == self.lanes && heads.collect::<BTreeMap<_, _>>() == self.heads
+        let heads = wanted.lanes.iter().filter_map(|(lane, turns)| Some((*turns.first()?, lane.clone())));
+        heads.collect::<BTreeMap<_, _>>() == self.heads
+            && wanted.lanes == self.lanes
+            && wanted.groups == self.groups
+            && wanted.kin == self.kin
     }
 }

@@ -12,7 +12,7 @@ use crate::output::{Notice, SchedulerState};
 /// Everything that is not finished, and the next free ids. It does not grow with history.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Snapshot {
-    /// Changes that are undecided, or wait in a batch, or belong to an open buildset.
+    /// Changes that are undecided, or wait in a batch, or belong to an open buildset or build.
     pub changes: Vec<Arc<Change>>,
     /// Open buildsets.
     pub buildsets: Vec<Arc<Buildset>>,

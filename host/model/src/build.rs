@@ -18,10 +18,12 @@ pub struct Build {
     pub builder: BuilderName,
     /// The project of the builder, or empty.
     pub project: String,
-    /// The request that it answers.
+    /// The request that it answers: of several, the one whose turn it was.
     pub request: RequestId,
     /// The set of that request.
     pub buildset: BuildsetId,
+    /// Other requests that it answers as well, in the order of their turn.
+    pub merged: Vec<Merged>,
     /// Which try of the request this is, from 1.
     pub attempt: u32,
     /// Where it runs.
@@ -42,6 +44,27 @@ pub struct Build {
     pub started_at: Wall,
     /// How far it is.
     pub state: BuildState,
+}
+
+impl Build {
+    /// The requests that it answers, the one whose turn it was first.
+    pub fn requests(&self) -> impl Iterator<Item = RequestId> {
+        std::iter::once(self.request).chain(self.merged.iter().map(|merged| merged.request))
+    }
+
+    /// The sets of those requests.
+    pub fn buildsets(&self) -> impl Iterator<Item = BuildsetId> {
+        std::iter::once(self.buildset).chain(self.merged.iter().map(|merged| merged.buildset))
+    }
+}
+
+/// A request that is answered by the build of another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Merged {
+    /// Which request.
+    pub request: RequestId,
+    /// Its set.
+    pub buildset: BuildsetId,
 }
 
 /// How far a build is.

@@ -27,6 +27,8 @@ pub struct Buildset {
     pub external_id: Option<String>,
     /// What it came from, when that was another build or set.
     pub parent: Option<Parent>,
+    /// Whether a build of newer sources, with which one of its requests was merged, has answered for it: its own were not built.
+    pub superseded: bool,
     /// When it was made.
     pub submitted_at: Wall,
     /// How far it is.
@@ -95,6 +97,8 @@ pub enum RequestState {
     Complete {
         /// Of its last build, or cancelled.
         outcome: Outcome,
+        /// The build whose end it shares; `None` for one that was cancelled by itself.
+        build: Option<BuildId>,
         /// When.
         at: Wall,
     },

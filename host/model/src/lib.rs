@@ -17,7 +17,8 @@ pub mod time;
 pub mod worker;
 
 pub use build::{
-    Build, BuildEvent, BuildState, LogName, Network, NetworkAttempt, NetworkEnd, NetworkProtocol, Step, StepState,
+    Build, BuildEvent, BuildState, LogName, Merged, Network, NetworkAttempt, NetworkEnd, NetworkProtocol, Step,
+    StepState,
 };
 pub use buildset::{Buildset, BuildsetState, Parent, Request, RequestState};
 pub use change::{Change, Decision, SeenChange, Verdict};

@@ -160,6 +160,7 @@ name = "local"
             project: String::new(),
             request: RequestId(1),
             buildset: BuildsetId(1),
+            merged: Vec::new(),
             attempt: 1,
             worker: "local".into(),
             reason: String::new(),

@@ -1,7 +1,7 @@
 //! Why requests wait, from the engine.
 
 use stampmill_engine::Explanation;
-use stampmill_model::{RequestId, RequestState};
+use stampmill_model::{Build, RequestId, RequestState};
 
 use crate::door::Service;
 use crate::error::ServiceError;
@@ -9,6 +9,13 @@ use crate::identity::Identity;
 use crate::limits::EXPLAINED_MAX;
 use crate::permission::Action;
 use crate::queries::Waiting;
+
+/// Which build a request has ended with, and whose it was.
+fn company(build: &Build, request: RequestId) -> String {
+    let lead =
+        if build.request == request { String::new() } else { format!(", merged with request {}", build.request) };
+    format!(" with build {} of builder `{}`{lead}", build.number, build.builder)
+}
 
 impl Service {
     /// Why a request is where it is. One that has ended is explained from the store.
@@ -22,7 +29,11 @@ impl Service {
             RequestState::AwaitingApproval => "it waits for a person's approval".to_owned(),
             RequestState::Pending => "it waits for a worker".to_owned(),
             RequestState::Building(build) => format!("build {build} runs for it"),
-            RequestState::Complete { outcome, .. } => format!("it has ended: {outcome}"),
+            RequestState::Complete { outcome, build: None, .. } => format!("it has ended: {outcome}"),
+            RequestState::Complete { outcome, build: Some(build), .. } => {
+                let build = self.read(who, move |reading| reading.build(build)).await?;
+                format!("it has ended: {outcome}{}", company(&build, id))
+            }
         };
         Ok(Explanation { summary, position: None, workers: Vec::new() })
     }

@@ -9,7 +9,7 @@ use stampmill_engine::OccasionKind;
 use stampmill_engine::output::{Batch, Delivery, Notice, NoticeState, SchedulerState, Subject};
 use stampmill_model::{
     Build, BuildId, BuildState, Buildset, BuildsetId, BuildsetState, Change, ChangeId, ChangeSourceName, Decision,
-    NoticeId, Outcome, Parent, Patch, Properties, Property, PropertySource, Request, RequestId, RequestState,
+    Merged, NoticeId, Outcome, Parent, Patch, Properties, Property, PropertySource, Request, RequestId, RequestState,
     SeenChange, SourceStamp, Steady, Step, StepState, Verdict, Wall,
 };
 
@@ -244,6 +244,7 @@ pub(crate) fn buildset_to_row<'a>(buildset: &'a Buildset, bodies: &mut Vec<Patch
         external_id: buildset.external_id.clone(),
         rebuild_of,
         dependent_on,
+        superseded: buildset.superseded,
         submitted_at: buildset.submitted_at.0,
         state: match &buildset.state {
             BuildsetState::Open { will_fail } => BuildsetStateRow::Open { will_fail: *will_fail },
@@ -268,6 +269,7 @@ pub(crate) fn buildset_from_row(row: BuildsetRow, find: &FindPatch<'_>) -> Resul
         requests: row.requests.into_iter().map(RequestId).collect(),
         external_id: row.external_id,
         parent,
+        superseded: row.superseded,
         submitted_at: Wall(row.submitted_at),
         state: match row.state {
             BuildsetStateRow::Open { will_fail } => BuildsetState::Open { will_fail },
@@ -292,8 +294,8 @@ pub(crate) fn request_to_row(request: &Request) -> RequestRow {
             RequestState::AwaitingApproval => RequestStateRow::AwaitingApproval,
             RequestState::Pending => RequestStateRow::Pending,
             RequestState::Building(build) => RequestStateRow::Building(build.0),
-            RequestState::Complete { outcome, at } => {
-                RequestStateRow::Complete { outcome: outcome.to_string(), at: at.0 }
+            RequestState::Complete { outcome, build, at } => {
+                RequestStateRow::Complete { outcome: outcome.to_string(), build: build.map(|build| build.0), at: at.0 }
             }
         },
     }
@@ -313,9 +315,11 @@ pub(crate) fn request_from_row(row: RequestRow) -> Result<Request, StoreError> {
             RequestStateRow::AwaitingApproval => RequestState::AwaitingApproval,
             RequestStateRow::Pending => RequestState::Pending,
             RequestStateRow::Building(build) => RequestState::Building(BuildId(build)),
-            RequestStateRow::Complete { outcome: word, at } => {
-                RequestState::Complete { outcome: outcome::<RequestRow>(&word)?, at: Wall(at) }
-            }
+            RequestStateRow::Complete { outcome: word, build, at } => RequestState::Complete {
+                outcome: outcome::<RequestRow>(&word)?,
+                build: build.map(BuildId),
+                at: Wall(at),
+            },
         },
     })
 }
@@ -330,6 +334,7 @@ pub(crate) fn build_to_row<'a>(build: &'a Build, bodies: &mut Vec<PatchBody<'a>>
         project: build.project.clone(),
         request: build.request.0,
         buildset: build.buildset.0,
+        merged: build.merged.iter().map(|merged| (merged.request.0, merged.buildset.0)).collect(),
         attempt: build.attempt,
         worker: build.worker.to_string(),
         reason: build.reason.clone(),
@@ -358,6 +363,7 @@ pub(crate) fn build_from_row(row: BuildRow, find: &FindPatch<'_>) -> Result<Buil
         project: row.project,
         request: RequestId(row.request),
         buildset: BuildsetId(row.buildset),
+        merged: row.merged.into_iter().map(merged).collect(),
         attempt: row.attempt,
         worker: row.worker.into(),
         reason: row.reason,
@@ -376,6 +382,10 @@ pub(crate) fn build_from_row(row: BuildRow, find: &FindPatch<'_>) -> Result<Buil
             }
         },
     })
+}
+
+fn merged((request, buildset): (u64, u64)) -> Merged {
+    Merged { request: RequestId(request), buildset: BuildsetId(buildset) }
 }
 
 fn step_to_row(step: &Step) -> StepRow {

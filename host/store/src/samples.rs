@@ -112,6 +112,7 @@ pub(crate) fn open_buildset() -> Buildset {
         requests: vec![RequestId(5), RequestId(6)],
         external_id: Some("key-1".to_owned()),
         parent: Some(Parent::Rebuild(BuildId(2))),
+        superseded: false,
         submitted_at: Wall(77),
         state: BuildsetState::Open { will_fail: true },
     }
@@ -123,6 +124,7 @@ pub(crate) fn finished_buildset() -> Buildset {
         owner: None,
         external_id: None,
         parent: Some(Parent::Dependent(BuildsetId(1))),
+        superseded: true,
         state: BuildsetState::Finished { outcome: Outcome::Warnings, at: Wall(99) },
         ..open_buildset()
     }
@@ -150,6 +152,7 @@ pub(crate) fn build_in(state: BuildState) -> Build {
         project: "app".to_owned(),
         request: RequestId(5),
         buildset: BuildsetId(3),
+        merged: Vec::new(),
         attempt: 2,
         worker: "w1".into(),
         reason: "a change".to_owned(),
@@ -209,6 +212,13 @@ pub(crate) fn networked_build() -> Build {
         unlisted: 7,
     };
     build
+}
+
+/// A build that answers three requests.
+pub(crate) fn merged_build() -> Build {
+    let merged =
+        [(6, 3), (8, 4)].map(|(request, set)| Merged { request: RequestId(request), buildset: BuildsetId(set) });
+    Build { merged: merged.to_vec(), ..build_in(BuildState::Running) }
 }
 
 pub(crate) fn finished_build() -> Build {

@@ -154,7 +154,7 @@ builders = ["latency"]
         for (number, step) in steps.iter().enumerate() {
             let _ = write!(text, "[[job.step]]\nname = \"s{number}\"\n{step}");
         }
-        let _ = write!(text, "\n[[builder]]\nname = \"{name}\"\njob = \"{name}\"\n");
+        let _ = write!(text, "\n[[builder]]\nname = \"{name}\"\njob = \"{name}\"\nmerge = false\n");
     }
     for worker in workers {
         let _ = write!(text, "\n[[worker]]\nname = \"{worker}\"\nmax-builds = {max_builds}\n");

@@ -101,6 +101,7 @@ grant = {{ command = ["/bin/sh"], write = ["{writable}"] }}
 [[builder]]
 name = "{name}"
 job = "{name}"
+merge = false
 "#
         )
     };
@@ -148,6 +149,7 @@ config = {{ property = "built", value = "${{{{ src.app.revision }}}}" }}
 [[builder]]
 name = "light"
 job = "light"
+merge = false
 isolation = "wasm-only"
 "#
         ),

@@ -91,6 +91,7 @@ pub(crate) fn build(build: model::Build) -> wire::Build {
         owner: build.owner,
         request: build.request.0,
         buildset: build.buildset.0,
+        merged: build.merged.iter().map(merged).collect(),
         attempt: build.attempt,
         started_at: time(build.started_at),
         finished_at,
@@ -99,6 +100,10 @@ pub(crate) fn build(build: model::Build) -> wire::Build {
         properties: properties(build.properties),
         steps: build.steps.into_iter().map(step).collect(),
     }
+}
+
+fn merged(merged: &model::Merged) -> wire::Merged {
+    wire::Merged { request: merged.request.0, buildset: merged.buildset.0 }
 }
 
 fn step(step: model::Step) -> wire::Step {
@@ -193,6 +198,7 @@ pub(crate) fn buildset(set: model::Buildset) -> wire::Buildset {
         external_id: set.external_id,
         rebuild_of,
         dependent_on,
+        superseded: set.superseded,
     }
 }
 
@@ -201,7 +207,9 @@ pub(crate) fn request(request: model::Request) -> wire::Request {
         RequestState::AwaitingApproval => ("awaiting-approval", None, None, None),
         RequestState::Pending => ("pending", None, None, None),
         RequestState::Building(build) => ("building", Some(build.0), None, None),
-        RequestState::Complete { outcome, at } => ("complete", None, Some(outcome.to_string()), Some(time(at))),
+        RequestState::Complete { outcome, build, at } => {
+            ("complete", build.map(|build| build.0), Some(outcome.to_string()), Some(time(at)))
+        }
     };
     wire::Request {
         id: request.id.0,

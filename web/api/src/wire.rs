@@ -94,8 +94,11 @@ pub(crate) struct Build {
     pub worker: String,
     pub reason: String,
     pub owner: Option<String>,
+    /// The request that it answers: of several, the one whose turn it was.
     pub request: u64,
     pub buildset: u64,
+    /// Other requests that were merged with that one: they end as this build does.
+    pub merged: Vec<Merged>,
     /// Which try of its request, from 1.
     pub attempt: u32,
     pub started_at: Time,
@@ -104,6 +107,13 @@ pub(crate) struct Build {
     pub blamelist: Vec<String>,
     pub properties: BTreeMap<String, Property>,
     pub steps: Vec<Step>,
+}
+
+/// A request that the build of another answers.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Merged {
+    pub request: u64,
+    pub buildset: u64,
 }
 
 /// A step of a build.
@@ -196,6 +206,8 @@ pub(crate) struct Buildset {
     pub rebuild_of: Option<u64>,
     /// The buildset that had passed when a dependent scheduler made this one of its sources.
     pub dependent_on: Option<u64>,
+    /// Whether a build of newer sources, with which a request of it was merged, has answered for it: its own were not built.
+    pub superseded: bool,
 }
 
 /// A build request.
@@ -211,7 +223,7 @@ pub(crate) struct Request {
     pub attempts: u32,
     /// `awaiting-approval`, `pending`, `building` or `complete`.
     pub state: String,
-    /// The build that runs for it.
+    /// The build that runs for it, or that it has ended with. It may be that of another request, which this one was merged with.
     pub build: Option<u64>,
     /// Null until it is complete.
     pub result: Option<String>,

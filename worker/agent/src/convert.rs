@@ -197,6 +197,8 @@ pub fn order_from_wire(order: wire::Order) -> model::BuildOrder {
             project: build.project,
             request: model::RequestId(build.request),
             buildset: model::BuildsetId(build.buildset),
+            // Which other requests it answers is the host's affair.
+            merged: Vec::new(),
             attempt: build.attempt,
             worker: build.worker.into(),
             reason: build.reason,

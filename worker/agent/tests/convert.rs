@@ -61,6 +61,7 @@ fn order() -> BuildOrder {
             project: "app".to_owned(),
             request: RequestId(3),
             buildset: BuildsetId(4),
+            merged: Vec::new(),
             attempt: 5,
             worker: "w1".into(),
             reason: "because".to_owned(),

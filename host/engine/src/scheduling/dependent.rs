@@ -8,9 +8,13 @@ use crate::Engine;
 use crate::buildset::NewBuildset;
 
 impl Engine {
-    /// A buildset is complete. The schedulers that wait for its own build the same sources, if it has passed.
+    /// A buildset is complete. The schedulers that wait for its own build the same sources, if these have passed. Where a build of newer
+    /// ones has answered for it, the set of those is followed.
     pub(crate) fn follow(&mut self, set: &Buildset, outcome: Outcome) {
         let (Some(upstream), Outcome::Success | Outcome::Warnings) = (&set.scheduler, outcome) else { return };
+        if set.superseded {
+            return;
+        }
         let config = Arc::clone(&self.config);
         for position in self.lookup.dependents(upstream).to_vec() {
             let new = NewBuildset {

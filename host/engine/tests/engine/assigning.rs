@@ -9,7 +9,7 @@ use stampmill_model::{
 };
 
 use crate::setup::{
-    builder, builder_with_tag, force, info, on_force, on_main, property, seen, small, worker, worker_with_tag,
+    apart, builder, builder_with_tag, force, info, on_force, on_main, property, seen, small, worker, worker_with_tag,
 };
 use crate::world::{World, effects, orders, started};
 
@@ -60,6 +60,7 @@ fn a_request_is_given_to_a_worker_that_connects() {
         project: "app".to_owned(),
         request: RequestId(1),
         buildset: BuildsetId(1),
+        merged: Vec::new(),
         attempt: 1,
         worker: "w1".into(),
         reason: "scheduler `by-hand`".to_owned(),
@@ -140,7 +141,7 @@ fn a11_10_what_a_person_forces_overrides_scheduler_and_change() {
 
 #[test]
 fn a7_02_requests_start_by_priority_then_by_age_over_all_builders() {
-    let mut world = forcing(["a", "b", "c"].map(builder).to_vec(), vec![worker("w1")]);
+    let mut world = forcing(["a", "b", "c"].map(|name| apart(builder(name))).to_vec(), vec![worker("w1")]);
     world.connect("w1", 1);
     let mut order = started(&world.force(force("a")));
     for (builder, priority) in [("c", 0), ("a", 0), ("b", 5), ("b", 0), ("a", 5), ("c", -1)] {
@@ -305,7 +306,11 @@ fn numbers_of_builds_count_for_each_builder_and_go_on_after_a_restart() {
 
 #[test]
 fn a_long_queue_is_not_touched_by_what_happens_to_one_build() {
-    let mut world = World::new(Config { schedulers: vec![on_main("quick", &["linux"])], ..small() });
+    let mut world = World::new(Config {
+        schedulers: vec![on_main("quick", &["linux"])],
+        builders: vec![apart(builder("linux"))],
+        ..small()
+    });
     world.connect("w1", 1);
     world.push((0..500).map(|n| seen("ann", &format!("r{n}"))).collect());
     assert_eq!(world.engine.queue().len(), 499);

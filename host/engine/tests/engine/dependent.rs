@@ -84,6 +84,27 @@ fn another_scheduler_and_a_rebuild_have_no_followers() {
 }
 
 #[test]
+fn of_sets_that_shared_a_build_the_one_whose_sources_were_built_is_followed() {
+    let mut world = World::new(config());
+    world.connect("w1", 1);
+    for revision in ["r1", "r2", "r3"] {
+        world.push(vec![seen("ann", revision)]);
+    }
+    world.finish(1, Outcome::Success);
+    assert_eq!(world.build(2).builder.as_str(), "linux", "older than what follows r1");
+    world.restart();
+    world.connect_with("w1", 1, &[2]);
+    world.finish(2, Outcome::Success);
+    assert_eq!(made(&world), ["quick", "quick", "quick", "full", "full"]);
+    let sources = [1, 2, 3].map(|set| world.buildset(set)).map(|set| (set.superseded, set.stamps[0].revision.clone()));
+    assert_eq!(sources.map(|(superseded, _)| superseded), [false, true, false], "r2 was not built");
+    let followed = [4, 5].map(|set| (world.buildset(set).parent, world.buildset(set).stamps[0].revision.as_deref()));
+    let wanted =
+        [(BuildsetId(1), "r1"), (BuildsetId(3), "r3")].map(|(set, it)| (Some(Parent::Dependent(set)), Some(it)));
+    assert_eq!(followed, wanted);
+}
+
+#[test]
 fn a_set_is_followed_once_however_often_the_host_ends() {
     let mut world = world();
     world.push(vec![seen("ann", "r1")]);

@@ -6,6 +6,7 @@ mod buildsets;
 mod dependent;
 mod explaining;
 mod intake;
+mod merging;
 mod nightly;
 mod random;
 mod reloading;

@@ -443,7 +443,7 @@ fn whatever_happens_all_work_finishes_when_the_faults_stop() {
         sums = std::array::from_fn(|n| sums[n] + work[n]);
     }
     let [inputs, builds, again] = sums;
-    assert!(inputs > 10_000 && builds > 1_000 && again > 100, "the histories are too dull to show anything: {sums:?}");
+    assert!(inputs > 10_000 && builds > 800 && again > 100, "the histories are too dull to show anything: {sums:?}");
 }
 
 #[test]

@@ -37,9 +37,15 @@ pub(crate) fn builder(name: &str) -> Builder {
         job: job(&["compile", "test"]),
         workers: WorkerChoice::default(),
         max_builds: None,
+        merge: true,
         tier: Tier::Sandboxed,
         properties: Properties::new(),
     }
+}
+
+/// A builder whose requests never share a build.
+pub(crate) fn apart(builder: Builder) -> Builder {
+    Builder { merge: false, ..builder }
 }
 
 pub(crate) fn builder_with_tag(name: &str, tag: &str) -> Builder {

@@ -63,10 +63,15 @@ impl Store {
         let buildsets: Vec<_> = self.buildsets.values().filter(open).cloned().collect();
         let in_set =
             |id: &ChangeId| buildsets.iter().any(|set| set.stamps.iter().any(|stamp| stamp.changes.contains(id)));
+        let in_build = |id: &ChangeId| {
+            let open = self.builds.values().filter(|it| !matches!(it.state, BuildState::Finished { .. }));
+            open.flat_map(|build| &build.stamps).any(|stamp| stamp.changes.contains(id))
+        };
         let in_batch = |id: &ChangeId| {
             self.schedulers.values().any(|state| state.batches.iter().any(|batch| batch.changes.contains(id)))
         };
-        let changes = self.changes.values().filter(|it| !it.decided || in_set(&it.id) || in_batch(&it.id));
+        let changes = self.changes.values();
+        let changes = changes.filter(|it| !it.decided || in_set(&it.id) || in_build(&it.id) || in_batch(&it.id));
         let requests = self.requests.values().filter(|it| buildsets.iter().any(|set| set.id == it.buildset));
         let builds = self.builds.values().filter(|it| !matches!(it.state, BuildState::Finished { .. }));
         let with_sequence = builds.map(|it| (Arc::clone(it), self.sequences.get(&it.id).copied().unwrap_or(0)));

@@ -87,6 +87,9 @@ async fn build(connection: &Connection, name: &str, as_json: bool) -> anyhow::Re
         why.map(|why| format!(": {why}")).unwrap_or_default()
     ))?;
     say(format!("  buildset {}, request {}, attempt {}", build.buildset, build.request, build.attempt))?;
+    for merged in &build.merged {
+        say(format!("  merged with it: buildset {}, request {}", merged.buildset, merged.request))?;
+    }
     for stamp in &build.source_stamps {
         let branch = stamp.branch.as_deref().unwrap_or("the default branch");
         let revision = stamp.revision.as_deref().unwrap_or("the newest revision");

@@ -40,12 +40,21 @@ pub(crate) struct Build {
     pub(crate) owner: Option<String>,
     pub(crate) request: u64,
     pub(crate) buildset: u64,
+    #[serde(default)]
+    pub(crate) merged: Vec<Merged>,
     pub(crate) attempt: u32,
     pub(crate) started_at: String,
     pub(crate) source_stamps: Vec<SourceStamp>,
     #[serde(default)]
     pub(crate) properties: BTreeMap<String, Property>,
     pub(crate) steps: Vec<Step>,
+}
+
+/// A request that the build answers as well.
+#[derive(Deserialize, Clone, Debug)]
+pub(crate) struct Merged {
+    pub(crate) request: u64,
+    pub(crate) buildset: u64,
 }
 
 /// A property.

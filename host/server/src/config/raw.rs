@@ -149,6 +149,7 @@ pub(super) struct Builder {
     pub(super) worker_names: Vec<At<String>>,
     pub(super) worker_tags: Vec<At<String>>,
     pub(super) max_builds: Option<u32>,
+    pub(super) merge: bool,
     pub(super) tier: Tier,
     pub(super) properties: BTreeMap<String, Value>,
     pub(super) description: Option<String>,

@@ -284,6 +284,7 @@ fn buildset(id: u64, requests: &[u64], state: BuildsetState) -> Buildset {
         requests: requests.iter().copied().map(RequestId).collect(),
         external_id: None,
         parent: None,
+        superseded: false,
         submitted_at: Wall(NOON),
         state,
     }
@@ -333,6 +334,7 @@ fn build(id: u64, steps: Vec<Step>, state: BuildState) -> Build {
         project: "app".into(),
         request: RequestId(id),
         buildset: BuildsetId(id),
+        merged: Vec::new(),
         attempt: 1,
         worker: "w1".into(),
         reason: HOSTILE.into(),
@@ -383,7 +385,13 @@ fn fill(store: &Store) {
             buildset(1, &[1], BuildsetState::Finished { outcome: Outcome::Failure, at: Wall(NOON) }).into(),
         ),
         Write::Request(
-            request(1, 1, "linux", RequestState::Complete { outcome: Outcome::Failure, at: Wall(NOON) }).into(),
+            request(
+                1,
+                1,
+                "linux",
+                RequestState::Complete { outcome: Outcome::Failure, build: Some(BuildId(1)), at: Wall(NOON) },
+            )
+            .into(),
         ),
         Write::Build(failed.into()),
         Write::Buildset(buildset(2, &[2], BuildsetState::Open { will_fail: false }).into()),

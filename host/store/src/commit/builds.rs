@@ -56,6 +56,9 @@ fn put_indexes(transaction: &WriteTransaction, moved: &[Moved<'_>]) -> Result<()
         let id = build.id.0;
         by_worker.insert((build.worker.as_str(), id), new)?;
         by_buildset.insert((build.buildset.0, id), new)?;
+        for merged in &build.merged {
+            by_buildset.insert((merged.buildset.0, id), new)?;
+        }
         if let Some(old) = old {
             by_state.remove((*old, id))?;
         }

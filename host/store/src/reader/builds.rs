@@ -104,7 +104,7 @@ impl BuildFilter {
         self.state.fits(code)
             && self.builder.as_ref().is_none_or(|builder| build.builder == *builder)
             && self.worker.as_ref().is_none_or(|worker| build.worker == *worker)
-            && self.buildset.is_none_or(|buildset| build.buildset == buildset)
-            && self.request.is_none_or(|request| build.request == request)
+            && self.buildset.is_none_or(|buildset| build.buildsets().any(|it| it == buildset))
+            && self.request.is_none_or(|request| build.requests().any(|it| it == request))
     }
 }

@@ -118,6 +118,35 @@ fn pages_of_builds_hold_each_build_that_fits_once_newest_first() {
 }
 
 #[test]
+fn a_build_of_several_requests_is_found_by_each_until_one_leaves_it() {
+    let (_, _, build) = running(1, "linux", "w1");
+    let merged = |(request, set)| Merged { request: RequestId(request), buildset: BuildsetId(set) };
+    let build = Build { merged: [(2, 2), (3, 3)].map(merged).to_vec(), ..(*build).clone() };
+    let requests = (1..=3).map(|id| Write::Request(running(id, "linux", "w1").1));
+    let writes: Vec<_> = requests.chain([Write::Build(Arc::new(build.clone()))]).collect();
+    let (_directory, store) = store_with(&writes);
+    let found = |state| -> Vec<usize> {
+        let of = |id: u64| {
+            let by_request = BuildFilter { request: Some(RequestId(id)), state, ..BuildFilter::default() };
+            let by_set = BuildFilter { buildset: Some(BuildsetId(id)), state, ..BuildFilter::default() };
+            let found = all_builds(&store, &by_request, 10);
+            assert_eq!(found, all_builds(&store, &by_set, 10));
+            found.len()
+        };
+        (1..=3).map(of).collect()
+    };
+    assert_eq!(found(BuildsIn::Open), [1, 1, 1]);
+    // The first leaves: the second is now the one whose turn it was.
+    let left = Build { request: RequestId(2), buildset: BuildsetId(2), merged: vec![merged((3, 3))], ..build };
+    store.commit(&[Write::Build(Arc::new(left.clone()))], Steady(2)).unwrap();
+    assert_eq!(found(BuildsIn::Any), [0, 1, 1]);
+    let ended = Build { state: finished_build().state, ..left };
+    store.commit(&[Write::Build(Arc::new(ended))], Steady(3)).unwrap();
+    assert_eq!(found(BuildsIn::Finished), [0, 1, 1]);
+    assert_eq!(found(BuildsIn::Open), [0, 0, 0]);
+}
+
+#[test]
 fn a_build_is_found_by_its_number_and_the_last_finished_one_by_its_builder() {
     let builds = sixty_builds();
     let (_directory, store) = store_with(&build_writes(&builds));
@@ -219,7 +248,7 @@ fn requests_and_buildsets_are_listed_open_or_all() {
     let request = |id: u64, builder: &str, state: RequestState| {
         Write::Request(Arc::new(Request { id: RequestId(id), builder: builder.into(), ..request_in(state) }))
     };
-    let complete = || RequestState::Complete { outcome: Outcome::Success, at: Wall(1) };
+    let complete = || RequestState::Complete { outcome: Outcome::Success, build: None, at: Wall(1) };
     let set = |id: u64, buildset: Buildset| Write::Buildset(Arc::new(Buildset { id: BuildsetId(id), ..buildset }));
     let (_directory, store) = store_with(&[
         request(1, "linux", RequestState::Pending),

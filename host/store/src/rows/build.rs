@@ -13,6 +13,9 @@ pub(crate) struct BuildRow {
     pub(crate) project: String,
     pub(crate) request: u64,
     pub(crate) buildset: u64,
+    /// Request and set of each that it answers as well.
+    #[serde(default, skip_serializing_if = "blank")]
+    pub(crate) merged: Vec<(u64, u64)>,
     pub(crate) attempt: u32,
     pub(crate) worker: String,
     #[serde(default, skip_serializing_if = "blank")]

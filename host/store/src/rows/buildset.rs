@@ -25,6 +25,8 @@ pub(crate) struct BuildsetRow {
     pub(crate) rebuild_of: Option<u64>,
     #[serde(default, skip_serializing_if = "blank")]
     pub(crate) dependent_on: Option<u64>,
+    #[serde(default, skip_serializing_if = "blank")]
+    pub(crate) superseded: bool,
     pub(crate) submitted_at: u64,
     pub(crate) state: BuildsetStateRow,
 }
@@ -68,6 +70,8 @@ pub(crate) enum RequestStateRow {
     Complete {
         /// One of the model's words.
         outcome: String,
+        #[serde(default, skip_serializing_if = "blank")]
+        build: Option<u64>,
         at: u64,
     },
 }

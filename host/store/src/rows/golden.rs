@@ -58,7 +58,14 @@ fn cases() -> Vec<Case> {
         ("request-awaiting-approval", request_in(RequestState::AwaitingApproval)),
         ("request-pending", request_in(RequestState::Pending)),
         ("request-building", request_in(RequestState::Building(BuildId(9)))),
-        ("request-complete", request_in(RequestState::Complete { outcome: Outcome::Failure, at: Wall(88) })),
+        (
+            "request-complete",
+            request_in(RequestState::Complete { outcome: Outcome::Failure, build: None, at: Wall(88) }),
+        ),
+        (
+            "request-built",
+            request_in(RequestState::Complete { outcome: Outcome::Failure, build: Some(BuildId(9)), at: Wall(88) }),
+        ),
         ("request-lost", Request { losses: 1, ..request_in(RequestState::Pending) }),
     ] {
         cases.push(case(name, &request_to_row(&request), request, request_from_row));
@@ -69,6 +76,7 @@ fn cases() -> Vec<Case> {
         ("build-cancelling", build_in(BuildState::Cancelling { reason: "ann: a typo".to_owned() })),
         ("build-finished", finished_build()),
         ("build-networked", networked_build()),
+        ("build-merged", merged_build()),
     ] {
         let row = build_to_row(&build, &mut Vec::new());
         cases.push(case(name, &row, build.clone(), move |row| build_from_row(row, &patches)));

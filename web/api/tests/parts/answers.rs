@@ -227,7 +227,7 @@ async fn a_request_says_why_it_waits() {
     assert_eq!(why["position"], 1);
     assert_eq!(why["workers"][0], json!({ "worker": "w1", "reason": "lacks the tag windows" }));
     let (_, done) = get("/api/v1/requests/1/explain").value(&house).await;
-    assert_eq!(done["summary"], "it has ended: failure");
+    assert_eq!(done["summary"], "it has ended: failure with build 1 of builder `linux`");
 }
 
 #[tokio::test]

@@ -38,6 +38,7 @@ pub(crate) async fn show(visitor: Visitor, At(id): At<u64>) -> Shown {
                     Some(Parent::Dependent(other)) => { div { dt { "After" } dd { a href=(words::buildset_address(other)) { "buildset " (other) } ", which passed" } } }
                     None => {}
                 }
+                @if set.superseded { div { dt { "Answered by" } dd { "a build of newer sources; what waits for this scheduler follows those" } } }
                 div { dt { "Made" } dd { (words::ago(set.submitted_at, now)) } }
                 div { dt { "Sources" } dd { @for stamp in &set.stamps { (words::stamp_line(stamp)) " " } } }
             }
@@ -78,7 +79,7 @@ fn request_part(
             div.row {
                 (words::badge(word))
                 strong { a href=(words::builder_address(request.builder.as_str())) { (request.builder) } }
-                @for build in builds { (words::build_link(build)) " " (words::build_length(build, now)) " " }
+                @for build in builds { (words::build_link(build)) " " (words::build_length(build, now)) (company(build, request.id)) " " }
                 span.grow {}
                 @if waits { (tables::request_buttons(request.id.0, awaits_approval, &visitor.who)) }
             }
@@ -89,6 +90,15 @@ fn request_part(
                 }
             }
         }
+    }
+}
+
+/// With whom a request shares a build.
+fn company(build: &Build, request: RequestId) -> Markup {
+    html! {
+        @if build.request != request { " merged with request #" (build.request) }
+        @else if let [one] = build.merged.as_slice() { " merged with request #" (one.request) }
+        @else if !build.merged.is_empty() { " merged with " (build.merged.len()) " other requests" }
     }
 }
 

@@ -52,6 +52,7 @@ pub(crate) fn order(steps: Vec<StepPlan>) -> BuildOrder {
             project: "app".to_owned(),
             request: RequestId(5),
             buildset: BuildsetId(4),
+            merged: Vec::new(),
             attempt: 1,
             worker: "w1".into(),
             reason: "a change".to_owned(),

@@ -51,6 +51,7 @@ pub(super) fn plan(loaded: &Loaded, job: &Arc<Job>) -> Plan {
             job: Arc::clone(job),
             workers: WorkerChoice::default(),
             max_builds: None,
+            merge: false,
             tier: Tier::WasmOnly,
             properties: Properties::new(),
         },

@@ -48,6 +48,7 @@ pub(super) fn builder(table: &mut Table<'_>) -> Option<Builder> {
     let project = optional(table, "project").unwrap_or_default();
     let (worker_names, worker_tags) = workers(table);
     let max_builds = count(table, "max-builds");
+    let merge = flag(table, "merge", true);
     let tier = table.choice("isolation", &TIERS).map_or(Tier::Sandboxed, |at| at.value);
     let properties = properties(table);
     let description = optional(table, "description");
@@ -58,6 +59,7 @@ pub(super) fn builder(table: &mut Table<'_>) -> Option<Builder> {
         worker_names,
         worker_tags,
         max_builds,
+        merge,
         tier,
         properties,
         description,

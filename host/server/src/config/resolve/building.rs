@@ -69,6 +69,7 @@ pub(super) fn builders(
             job: Arc::clone(job),
             workers: engine::WorkerChoice { names, tags },
             max_builds: builder.max_builds,
+            merge: builder.merge,
             tier: builder.tier,
             properties: with_source(builder.properties, &PropertySource::Builder),
         });

@@ -165,6 +165,13 @@ fn the_poll_interval_stands_beside_the_plugins_configuration_or_in_it() {
 }
 
 #[test]
+fn requests_of_a_builder_merge_unless_it_says_otherwise() {
+    let merge = |text: &str| loaded(&Folder::with(text)).engine.builders[0].merge;
+    assert!(merge(OUTLINE));
+    assert!(!merge(&OUTLINE.replace("workers = { tags", "merge = false\nworkers = { tags")));
+}
+
+#[test]
 fn what_is_doubtful_is_a_warning_with_its_place() {
     let text = "
 [[change-source]]
