@@ -60,9 +60,11 @@ impl Engine {
 
     /// Starts whatever can start.
     pub(crate) fn assign(&mut self) {
-        let wake = std::mem::take(&mut self.wake);
+        let mut wake = std::mem::take(&mut self.wake);
         while let Some(Placement { turn, worker }) = self.next_placement(&wake) {
             self.start_build(turn.request, &worker);
+            // Who stood in line before others for a lock does no longer.
+            wake.everything |= !self.config.locks.is_empty();
         }
     }
 
@@ -99,17 +101,23 @@ impl Engine {
         if self.is_builder_full(builder) {
             return None;
         }
-        let fits = self.lookup.fits(&lane.builder).iter().map(|position| &self.config.workers[*position].name);
-        let fits = fits.filter(|name| lane.only_worker.as_ref().is_none_or(|only| only == *name));
+        let fits = self.fits_of(lane);
         let mut free: Vec<_> = fits.filter(|name| self.free.contains(*name) && self.has_tier(name, builder)).collect();
         if free.is_empty() {
             return None;
         }
         free.sort_by_key(|name| Reverse(self.free_slots(name)));
-        self.queue.lane(lane).find_map(|turn| {
-            let worker = free.iter().find(|name| !self.is_barred(turn.request, name))?;
-            Some(Placement { turn, worker: (*worker).clone() })
-        })
+        let turn = self.queue.lane(lane).find(|turn| free.iter().any(|name| !self.is_barred(turn.request, name)))?;
+        // Who waits for a lock is not overtaken in its own lane, where all want the same locks.
+        let mut free = free.into_iter().filter(|name| !self.is_barred(turn.request, name));
+        let worker = free.find(|name| self.locked(lane, turn, builder, name).is_none())?;
+        Some(Placement { turn, worker: worker.clone() })
+    }
+
+    /// The workers that may run a lane, in the order of the configuration.
+    pub(crate) fn fits_of(&self, lane: &Lane) -> impl Iterator<Item = &WorkerName> {
+        let fits = self.lookup.fits(&lane.builder).iter().map(|position| &self.config.workers[*position].name);
+        fits.filter(|name| lane.only_worker.as_ref().is_none_or(|only| only == *name))
     }
 
     /// Whether a builder has as many builds as it may.
@@ -126,7 +134,7 @@ impl Engine {
         }
     }
 
-    fn is_barred(&self, request: RequestId, worker: &WorkerName) -> bool {
+    pub(crate) fn is_barred(&self, request: RequestId, worker: &WorkerName) -> bool {
         !self.bars.is_empty()
             && self.bars.get(&(request, worker.clone())).is_some_and(|bar| bar.until > self.now.steady)
     }
@@ -187,6 +195,7 @@ impl Engine {
             blamelist: set.blamelist.clone(),
             properties: properties::of_build(&config, builder, worker, &set, *number),
             steps: waiting_steps(&builder.job),
+            locks: self.locks_for(builder),
             started_at: self.now.wall,
             state: BuildState::Dispatched,
         };
@@ -212,6 +221,7 @@ impl Engine {
         for change in changes_of(&build.stamps) {
             self.hold_change(change);
         }
+        self.take_locks(&build);
         self.workers.entry(worker.clone()).or_default().builds.insert(id);
         self.builds.insert(id, OpenBuild::new(Arc::new(build), 0));
         self.outbox.mark(Key::Build(id));

@@ -171,6 +171,7 @@ impl Engine {
         let requests: Vec<_> = build.requests().collect();
         let changes = changes_of(&build.stamps);
         self.notify_of_build(OccasionKind::BuildFinished, &open.build);
+        self.release_locks(&open.build);
         self.outbox.unmark(&Key::Sequence(id));
         if let Some(state) = self.workers.get_mut(&worker) {
             state.builds.remove(&id);

@@ -127,9 +127,14 @@ impl Engine {
     pub(crate) fn complete_request(&mut self, id: RequestId, outcome: Outcome, build: Option<BuildId>) {
         let Some(request) = self.requests.get_mut(&id) else { return };
         self.queue.remove(request);
+        let has_waited = request.state == RequestState::Pending;
         Arc::make_mut(request).state = RequestState::Complete { outcome, build, at: self.now.wall };
         let buildset = request.buildset;
         self.outbox.mark(Key::Request(id));
+        if has_waited && !self.config.locks.is_empty() {
+            // It may have stood in line for a lock before others.
+            self.wake_all();
+        }
         self.forget_bars(id);
         let Some(open) = self.buildsets.get_mut(&buildset) else { return };
         open.left -= 1;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use stampmill_model::{
-    BuilderName, ChangeSourceName, Job, Milliseconds, Properties, ReporterName, SchedulerName, Tier, WorkerName,
+    BuilderName, ChangeSourceName, Job, LockAccess, LockName, LockScope, Milliseconds, Properties, ReporterName,
+    SchedulerName, Tier, WorkerName,
 };
 
 use crate::calendar::Calendar;
@@ -19,6 +20,8 @@ pub struct Config {
     pub schedulers: Vec<Scheduler>,
     /// In the order of the file.
     pub builders: Vec<Builder>,
+    /// What builders share, in the order of the file.
+    pub locks: Vec<Lock>,
     /// Who may connect.
     pub workers: Vec<Worker>,
     /// In the order of the file.
@@ -160,10 +163,32 @@ pub struct Builder {
     pub max_builds: Option<u32>,
     /// Whether requests of it that want the same share a build.
     pub merge: bool,
+    /// What its builds must have while they run, each lock once.
+    pub locks: Vec<LockUse>,
     /// The least that a worker's isolation must give.
     pub tier: Tier,
     /// Properties of its builds.
     pub properties: Properties,
+}
+
+/// A lock.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Lock {
+    /// Its name.
+    pub name: LockName,
+    /// How many builds may have it at once that count; at least 1.
+    pub count: u32,
+    /// Among which builds.
+    pub scope: LockScope,
+}
+
+/// How a builder uses a lock.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LockUse {
+    /// Which.
+    pub name: LockName,
+    /// As one of several, or alone.
+    pub access: LockAccess,
 }
 
 /// Which workers may run a builder: those that are named (when any are), with all of the tags.

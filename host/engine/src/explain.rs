@@ -4,6 +4,7 @@ use stampmill_model::{BuildId, BuildState, Request, RequestId, RequestState, Wor
 
 use crate::Engine;
 use crate::config::{Builder, Worker};
+use crate::queue::{Lane, Turn};
 use crate::timers::Timer;
 use crate::workers::Link;
 
@@ -27,6 +28,7 @@ enum Obstacle {
     Away,
     WeakTier(String),
     Declined(String),
+    Locked(String),
     Busy { running: usize, slots: usize },
     BuilderFull,
 }
@@ -38,7 +40,7 @@ impl Obstacle {
             Self::NotNamed => "the builder does not name it".to_owned(),
             Self::MissingTags(tags) => format!("has no tag `{}`", tags.join("`, `")),
             Self::Away => "is not connected".to_owned(),
-            Self::WeakTier(text) | Self::Declined(text) => text.clone(),
+            Self::WeakTier(text) | Self::Declined(text) | Self::Locked(text) => text.clone(),
             Self::Busy { running, slots } => format!("is busy with {running} of {slots} builds"),
             Self::BuilderFull => "is free, but the builder has as many builds as it may".to_owned(),
         }
@@ -103,6 +105,9 @@ impl Engine {
         if let Some(bar) = self.bar_of(request.id, &worker.name) {
             return Obstacle::Declined(format!("declined it ({}) and is asked again later", bar.reason));
         }
+        if let Some(locked) = self.locked(&Lane::of(request), Turn::of(request), builder, &worker.name) {
+            return Obstacle::Locked(self.explain_locked(&locked));
+        }
         if self.free.contains(&worker.name) {
             return Obstacle::BuilderFull;
         }
@@ -117,6 +122,9 @@ impl Engine {
         if self.is_builder_full(builder) {
             let running = self.running.get(name).copied().unwrap_or(0);
             return format!("builder `{name}` has {running} builds, as many as it may");
+        }
+        if let Some(Obstacle::Locked(text)) = obstacles.iter().find(|it| matches!(it, Obstacle::Locked(_))) {
+            return text.clone();
         }
         if has(|obstacle| matches!(obstacle, Obstacle::Busy { .. })) {
             return format!("every worker for builder `{name}` is busy");

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use stampmill_model::{BuildState, BuildsetState, RequestState};
+use stampmill_model::{BuildState, BuildsetState, LockAccess, RequestState};
 
 use crate::Engine;
 use crate::buildset::{changes_of, outcome_of};
 use crate::config::SchedulerKind;
 use crate::intake::Phase;
+use crate::locks::LockKey;
 use crate::merging::Kin;
 use crate::output::NoticeState;
 use crate::queue::Lane;
@@ -37,6 +38,7 @@ pub fn check(engine: &Engine) -> Vec<Violation> {
     buildsets(engine, &mut found);
     changes(engine, &mut found);
     workers(engine, &mut found);
+    locks(engine, &mut found);
     timers(engine, &mut found);
     ids(engine, &mut found);
     found.0
@@ -180,6 +182,25 @@ fn workers(engine: &Engine, found: &mut Findings) {
         found.expect(!is_away_with_builds || waits_for_it, || format!("nobody waits for worker {name} and its builds"));
     }
     found.expect(by_worker.is_empty(), || format!("builds on unknown workers: {by_worker:?}"));
+}
+
+/// Open builds have their locks, and no more of them than may.
+fn locks(engine: &Engine, found: &mut Findings) {
+    let mut held: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
+    for (id, open) in &engine.builds {
+        for (key, access) in LockKey::of(&open.build) {
+            held.entry(key).or_default().insert(*id, access);
+        }
+    }
+    for (key, holders) in &engine.locks {
+        let builds = held.remove(key).unwrap_or_default();
+        found.expect(builds == holders.builds, || format!("{key} is had by {builds:?}, not {:?}", holders.builds));
+        let is_alone = builds.len() == 1 || builds.values().all(|access| *access == LockAccess::Counting);
+        found.expect(is_alone, || format!("{key} is had by {builds:?} at once"));
+        let is_within = u32::try_from(builds.len()).is_ok_and(|held| held <= holders.most);
+        found.expect(is_within, || format!("{key} is had by {builds:?}, and {} may", holders.most));
+    }
+    found.expect(held.is_empty(), || format!("builds have locks that nobody knows of: {held:?}"));
 }
 
 fn timers(engine: &Engine, found: &mut Findings) {

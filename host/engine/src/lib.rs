@@ -5,7 +5,8 @@
 //! [`Input::Tick`] if nothing else happens.
 //!
 //! The borders are [`config`], [`input`], [`output`] and [`snapshot`]. Behind them, in the order of the data: `intake` takes changes in,
-//! `scheduling` decides on them, `buildset` makes requests, `queue` orders them, `merging` says which share a build, `assign` gives them to
+//! `scheduling` decides on them, `buildset` makes requests, `queue` orders them, `merging` says which share a build, `locks` which
+//! must not run at once, `assign` gives them to
 //! `workers`, `build` follows each build, `report` tells the world. `timers` drive all of it, [`explain`] says why, [`invariants`] says what must hold after every input.
 
 pub mod calendar;
@@ -22,6 +23,7 @@ mod buildset;
 mod intake;
 mod limits;
 mod load;
+mod locks;
 mod lookup;
 mod merging;
 mod outbox;
@@ -80,6 +82,8 @@ pub struct Engine {
 
     builds: BTreeMap<BuildId, build::OpenBuild>,
     build_numbers: BTreeMap<BuilderName, u64>,
+    /// The locks that open builds have.
+    locks: BTreeMap<locks::LockKey, locks::Holders>,
     /// How many open builds each builder has.
     running: BTreeMap<BuilderName, u32>,
     workers: BTreeMap<WorkerName, workers::WorkerState>,

@@ -48,6 +48,7 @@ impl Engine {
             builds: BTreeMap::new(),
             build_numbers: snapshot.build_numbers.into_iter().collect(),
             running: BTreeMap::new(),
+            locks: BTreeMap::new(),
             workers: BTreeMap::new(),
             free: BTreeSet::new(),
             notices: snapshot.notices.into_iter().map(|notice| (notice.id, notice)).collect(),
@@ -89,6 +90,7 @@ impl Engine {
             *self.running.entry(build.builder.clone()).or_default() += 1;
             let worker: &mut WorkerState = self.workers.entry(build.worker.clone()).or_default();
             worker.builds.insert(build.id);
+            self.take_locks(&build);
             self.builds.insert(build.id, OpenBuild::new(build, sequence));
         }
         let names: Vec<_> = self.workers.keys().cloned().collect();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use stampmill_model::{BuilderName, SchedulerName, WorkerName};
+use stampmill_model::{BuilderName, LockName, SchedulerName, WorkerName};
 
 use crate::Engine;
 use crate::config::{Builder, Config, SchedulerKind, Worker, WorkerChoice};
@@ -15,6 +15,14 @@ pub(crate) struct Lookup {
     /// Those that wait for a scheduler.
     dependents: BTreeMap<SchedulerName, Vec<usize>>,
     workers: BTreeMap<WorkerName, usize>,
+    locks: BTreeMap<LockName, LockEntry>,
+}
+
+#[derive(Clone, Debug)]
+struct LockEntry {
+    position: usize,
+    /// The builders that use it, in the order of the configuration.
+    users: Vec<BuilderName>,
 }
 
 #[derive(Clone, Debug)]
@@ -45,6 +53,7 @@ impl Lookup {
             schedulers: schedulers.map(|(position, scheduler)| (scheduler.name.clone(), position)).collect(),
             dependents,
             workers: workers.map(|(position, worker)| (worker.name.clone(), position)).collect(),
+            locks: locks(config),
         }
     }
 
@@ -68,10 +77,29 @@ impl Lookup {
         self.workers.get(name).copied()
     }
 
+    /// Where a lock stands in the configuration.
+    pub(crate) fn lock(&self, name: &LockName) -> Option<usize> {
+        self.locks.get(name).map(|entry| entry.position)
+    }
+
+    /// The builders that use a lock.
+    pub(crate) fn users_of_lock(&self, name: &LockName) -> &[BuilderName] {
+        self.locks.get(name).map_or(&[], |entry| &entry.users)
+    }
+
     /// The workers that a builder's choice allows, by position; none for an unknown builder.
     pub(crate) fn fits(&self, builder: &BuilderName) -> &[usize] {
         self.builders.get(builder).map_or(&[], |entry| &entry.fits)
     }
+}
+
+fn locks(config: &Config) -> BTreeMap<LockName, LockEntry> {
+    let entries = config.locks.iter().enumerate().map(|(position, lock)| {
+        let uses = |builder: &&Builder| builder.locks.iter().any(|wanted| wanted.name == lock.name);
+        let users = config.builders.iter().filter(uses).map(|builder| builder.name.clone()).collect();
+        (lock.name.clone(), LockEntry { position, users })
+    });
+    entries.collect()
 }
 
 /// Whether a choice allows a worker.

@@ -122,9 +122,14 @@ impl Queue {
     /// How many wait for the same builder and go first.
     pub(crate) fn ahead_of(&self, request: &Request) -> usize {
         let turn = Turn::of(request);
-        let first = Lane { builder: request.builder.clone(), only_worker: None };
-        let lanes = self.lanes.range(first..).take_while(|(lane, _)| lane.builder == request.builder);
-        lanes.map(|(_, turns)| turns.range(..turn).count()).sum()
+        let lanes = self.lanes_of(&request.builder).filter_map(|lane| self.lanes.get(lane));
+        lanes.map(|turns| turns.range(..turn).count()).sum()
+    }
+
+    /// The lanes of a builder in which somebody waits.
+    pub(crate) fn lanes_of(&self, builder: &BuilderName) -> impl Iterator<Item = &Lane> {
+        let first = Lane { builder: builder.clone(), only_worker: None };
+        self.lanes.range(first..).map(|(lane, _)| lane).take_while(move |lane| lane.builder == *builder)
     }
 
     /// Whether the indexes say the same, and hold exactly these requests.

@@ -120,6 +120,7 @@ impl Engine {
         if let Link::Connected(info) = &state.link {
             state.link = Link::Leaving(info.clone());
             self.refresh_free(name);
+            self.wake_all();
         }
     }
 
@@ -138,6 +139,8 @@ impl Engine {
         state.last_seen = Some(self.now.wall);
         let has_builds = !state.builds.is_empty();
         self.refresh_free(name);
+        // Requests that only it could run no longer stand in line for a lock.
+        self.wake_all();
         if goodbye {
             self.lose_worker(name);
         } else if has_builds {

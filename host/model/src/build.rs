@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use crate::{BuildId, BuilderName, BuildsetId, Outcome, Properties, RequestId, SourceStamp, Wall, WorkerName};
+use crate::{
+    BuildId, BuilderName, BuildsetId, HeldLock, Outcome, Properties, RequestId, SourceStamp, Wall, WorkerName,
+};
 
 /// The name of a log of a step, such as `stdio`.
 pub type LogName = String;
@@ -40,6 +42,8 @@ pub struct Build {
     pub properties: Properties,
     /// In the order of the job; steps that wait are in the list already.
     pub steps: Vec<Step>,
+    /// What it has until it ends.
+    pub locks: Vec<HeldLock>,
     /// When the host gave it to the worker.
     pub started_at: Wall,
     /// How far it is.

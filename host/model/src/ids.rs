@@ -85,4 +85,6 @@ names! {
     ChangeSourceName,
     /// The name of a reporter in the configuration.
     ReporterName,
+    /// The name of a lock in the configuration.
+    LockName,
 }

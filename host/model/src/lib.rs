@@ -1,7 +1,7 @@
 //! The words and ids of Stampmill. This crate decides nothing: it does no I/O, reads no clock and holds no state.
 //!
 //! Modules in reading order, which is the data's order: a [`change`] arrives, names a [`source`], becomes a [`buildset`] of requests, each of
-//! which a [`worker`] turns into a [`build`] by running a [`job`]. [`ids`], [`time`], [`outcome`], [`property`] and [`grant`] are the words
+//! which a [`worker`] turns into a [`build`] by running a [`job`], with its [`lock`]s. [`ids`], [`time`], [`outcome`], [`property`] and [`grant`] are the words
 //! they share.
 
 pub mod build;
@@ -10,6 +10,7 @@ pub mod change;
 pub mod grant;
 pub mod ids;
 pub mod job;
+pub mod lock;
 pub mod outcome;
 pub mod property;
 pub mod source;
@@ -24,10 +25,11 @@ pub use buildset::{Buildset, BuildsetState, Parent, Request, RequestState};
 pub use change::{Change, Decision, SeenChange, Verdict};
 pub use grant::{Grant, PluginLimits};
 pub use ids::{
-    BuildId, BuilderName, BuildsetId, ChangeId, ChangeSourceName, NoticeId, ReporterName, RequestId, SchedulerName,
-    WorkerName,
+    BuildId, BuilderName, BuildsetId, ChangeId, ChangeSourceName, LockName, NoticeId, ReporterName, RequestId,
+    SchedulerName, WorkerName,
 };
 pub use job::{BuildOrder, Digest, Job, PluginRef, StepPlan};
+pub use lock::{HeldLock, LockAccess, LockScope};
 pub use outcome::Outcome;
 pub use property::{Properties, Property, PropertySource};
 pub use source::{Patch, SourceStamp};

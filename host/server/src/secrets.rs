@@ -161,6 +161,7 @@ name = "local"
             request: RequestId(1),
             buildset: BuildsetId(1),
             merged: Vec::new(),
+            locks: Vec::new(),
             attempt: 1,
             worker: "local".into(),
             reason: String::new(),

@@ -1,5 +1,6 @@
 //! Between the model and the rows: the one place that knows both.
 
+mod locks;
 mod network;
 
 use serde::Deserialize as _;
@@ -13,6 +14,7 @@ use stampmill_model::{
     SeenChange, SourceStamp, Steady, Step, StepState, Verdict, Wall,
 };
 
+use self::locks::{lock_from_row, lock_to_row};
 use self::network::{network_from_row, network_to_row};
 use crate::StoreError;
 use crate::people::{Session, Token, TokenKind, User};
@@ -343,6 +345,7 @@ pub(crate) fn build_to_row<'a>(build: &'a Build, bodies: &mut Vec<PatchBody<'a>>
         blamelist: build.blamelist.clone(),
         properties: properties_to_row(&build.properties),
         steps: build.steps.iter().map(step_to_row).collect(),
+        locks: build.locks.iter().map(lock_to_row).collect(),
         started_at: build.started_at.0,
         state: match &build.state {
             BuildState::Dispatched => BuildStateRow::Dispatched,
@@ -372,6 +375,7 @@ pub(crate) fn build_from_row(row: BuildRow, find: &FindPatch<'_>) -> Result<Buil
         blamelist: row.blamelist,
         properties: properties_from_row::<BuildRow>(row.properties)?,
         steps: row.steps.into_iter().map(step_from_row).collect::<Result<_, _>>()?,
+        locks: row.locks.into_iter().map(lock_from_row).collect(),
         started_at: Wall(row.started_at),
         state: match row.state {
             BuildStateRow::Dispatched => BuildState::Dispatched,

@@ -15,7 +15,7 @@ mod outbox;
 mod people;
 mod shared;
 
-pub(crate) use build::{BuildRow, BuildStateRow, StepRow, StepStateRow};
+pub(crate) use build::{BuildRow, BuildStateRow, HeldLockRow, StepRow, StepStateRow};
 pub(crate) use buildset::{BuildsetRow, BuildsetStateRow, RequestRow, RequestStateRow};
 pub(crate) use change::{ChangeRow, DecisionRow, SeenRow, VerdictRow};
 pub(crate) use journal::{EntryRow, RecordRow};

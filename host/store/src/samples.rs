@@ -186,6 +186,7 @@ pub(crate) fn build_in(state: BuildState) -> Build {
                 state: StepState::Waiting,
             },
         ],
+        locks: Vec::new(),
         started_at: Wall(79),
         state,
     }
@@ -219,6 +220,13 @@ pub(crate) fn merged_build() -> Build {
     let merged =
         [(6, 3), (8, 4)].map(|(request, set)| Merged { request: RequestId(request), buildset: BuildsetId(set) });
     Build { merged: merged.to_vec(), ..build_in(BuildState::Running) }
+}
+
+/// A build with a lock of each sort.
+pub(crate) fn locked_build() -> Build {
+    let lock = |(name, scope, access): (&str, _, _)| HeldLock { name: name.into(), scope, access };
+    let locks = [("db", LockScope::Host, LockAccess::Exclusive), ("disk", LockScope::Worker, LockAccess::Counting)];
+    Build { locks: locks.map(lock).to_vec(), ..build_in(BuildState::Running) }
 }
 
 pub(crate) fn finished_build() -> Build {

@@ -1,4 +1,4 @@
-//! Requests that wait: which of them share a build.
+//! Requests that wait: which of them share a build, and which wait for a lock.
 
 use std::path::Path;
 
@@ -75,6 +75,66 @@ async fn a7_04_five_commits_while_the_worker_is_busy_become_one_build() -> anyho
     let expected =
         format!("it has ended: success with build 2 of builder `linux`, merged with request {}", build["request"]);
     ensure!(said.code == 0 && said.out.contains(&expected), "{said:?}");
+    host.end(Signal::SIGTERM).await?;
+    Ok(())
+}
+
+/// Two builders with one lock; each build waits for its file in the gate.
+fn locked(gate: &Path) -> String {
+    let gate = gate.display();
+    let mut text = "[[lock]]\nname = \"db\"\n[[worker]]\nname = \"local\"\nmax-builds = 4\n".to_owned();
+    for name in ["first", "second"] {
+        text += &format!(
+            r#"
+[[scheduler]]
+name = "force-{name}"
+kind = "force"
+builders = ["{name}"]
+[[job]]
+name = "{name}"
+[[job.step]]
+plugin = "shell"
+config = {{ script = "while ! test -e {gate}/{name}; do sleep 0.1; done" }}
+grant = {{ command = ["/bin/sh"], read = ["{gate}"] }}
+[[builder]]
+name = "{name}"
+job = "{name}"
+locks = [{{ name = "db" }}]
+"#
+        );
+    }
+    text
+}
+
+#[tokio::test]
+async fn a8_03_an_exclusive_lock_of_two_builders_lets_one_run_at_a_time() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    let gate = place.path().join("gate");
+    std::fs::create_dir(&gate)?;
+    let host = Host::up(place.path(), &locked(&gate)).await?;
+    let state = |builds: &Value, state: &str| items(builds).first().filter(|build| build["state"] == state).cloned();
+
+    ensure!(host.typed(&["force", "first"]).await?.code == 0);
+    let first = host.wait_for("/api/v1/builds?builder=first", |builds| state(builds, "running")).await?;
+    let held = serde_json::json!([{ "name": "db", "scope": "host", "access": "exclusive" }]);
+    ensure!(first["locks"] == held, "{first:#}");
+    ensure!(host.typed(&["force", "second"]).await?.code == 0);
+    let waits = "waits for lock `db`, which build 1 of builder `first` has";
+    let said = host.typed(&["explain", "request", "2"]).await?;
+    ensure!(said.code == 0 && said.out.contains(waits), "{said:?}");
+
+    // The lock outlives the host.
+    host.end(Signal::SIGKILL).await?;
+    let host = Host::start(place.path(), "up").await?;
+    host.wait_for("/api/v1/workers", |workers| (items(workers)[0]["state"] == "connected").then_some(())).await?;
+    let said = host.typed(&["explain", "request", "2"]).await?;
+    ensure!(said.code == 0 && said.out.contains(waits), "{said:?}");
+    std::fs::write(gate.join("second"), "")?;
+    std::fs::write(gate.join("first"), "")?;
+    let second = host.wait_for("/api/v1/builds?builder=second", |builds| state(builds, "finished")).await?;
+    let first = host.get(&format!("/api/v1/builds/{}", first["id"])).await?;
+    ensure!(first["result"] == "success" && first["attempt"] == 1, "{first:#}");
+    ensure!(second["started_at"].as_str() >= first["finished_at"].as_str(), "{first:#}, {second:#}");
     host.end(Signal::SIGTERM).await?;
     Ok(())
 }

@@ -99,6 +99,15 @@ pub(crate) fn build(build: model::Build) -> wire::Build {
         blamelist: build.blamelist,
         properties: properties(build.properties),
         steps: build.steps.into_iter().map(step).collect(),
+        locks: build.locks.iter().map(held_lock).collect(),
+    }
+}
+
+fn held_lock(held: &model::HeldLock) -> wire::HeldLock {
+    wire::HeldLock {
+        name: held.name.to_string(),
+        scope: held.scope.as_str().to_owned(),
+        access: held.access.as_str().to_owned(),
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod network;
 mod sent;
+mod sharing;
 
 use std::collections::BTreeMap;
 
@@ -16,6 +17,7 @@ pub(crate) use sent::{
     ApproveBody, ChangeBody, ForceBody, NothingBody, ReasonBody, StampChoice, SubmitBody, TokenBody, TryBody, UserBody,
     UserPatch,
 };
+pub(crate) use sharing::{HeldLock, Merged};
 
 /// A time such as `2026-03-01T12:00:00.250Z`.
 pub(crate) type Time = String;
@@ -107,13 +109,8 @@ pub(crate) struct Build {
     pub blamelist: Vec<String>,
     pub properties: BTreeMap<String, Property>,
     pub steps: Vec<Step>,
-}
-
-/// A request that the build of another answers.
-#[derive(Serialize, JsonSchema)]
-pub(crate) struct Merged {
-    pub request: u64,
-    pub buildset: u64,
+    /// What it has until it ends, and had.
+    pub locks: Vec<HeldLock>,
 }
 
 /// A step of a build.

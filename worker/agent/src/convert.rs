@@ -197,8 +197,9 @@ pub fn order_from_wire(order: wire::Order) -> model::BuildOrder {
             project: build.project,
             request: model::RequestId(build.request),
             buildset: model::BuildsetId(build.buildset),
-            // Which other requests it answers is the host's affair.
+            // Which other requests it answers and which locks it has is the host's affair.
             merged: Vec::new(),
+            locks: Vec::new(),
             attempt: build.attempt,
             worker: build.worker.into(),
             reason: build.reason,

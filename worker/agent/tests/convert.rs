@@ -62,6 +62,7 @@ fn order() -> BuildOrder {
             request: RequestId(3),
             buildset: BuildsetId(4),
             merged: Vec::new(),
+            locks: Vec::new(),
             attempt: 5,
             worker: "w1".into(),
             reason: "because".to_owned(),

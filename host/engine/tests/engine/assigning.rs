@@ -69,6 +69,7 @@ fn a_request_is_given_to_a_worker_that_connects() {
         blamelist: vec!["ann".to_owned()],
         properties,
         steps: vec![step(0, "compile"), step(1, "test")],
+        locks: Vec::new(),
         started_at: world.now.wall,
         state: BuildState::Dispatched,
     };

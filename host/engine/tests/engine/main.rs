@@ -6,6 +6,7 @@ mod buildsets;
 mod dependent;
 mod explaining;
 mod intake;
+mod locking;
 mod merging;
 mod nightly;
 mod random;

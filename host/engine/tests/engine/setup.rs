@@ -38,6 +38,7 @@ pub(crate) fn builder(name: &str) -> Builder {
         workers: WorkerChoice::default(),
         max_builds: None,
         merge: true,
+        locks: Vec::new(),
         tier: Tier::Sandboxed,
         properties: Properties::new(),
     }

@@ -7,7 +7,7 @@ mod surroundings;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use stampmill_model::{Milliseconds, Tier};
+use stampmill_model::{LockAccess, LockScope, Milliseconds, Tier};
 use toml::de::DeTable;
 
 use super::finding::{Problem, Sink, Span};
@@ -27,6 +27,7 @@ pub(super) struct File {
     pub(super) schedulers: Vec<Scheduler>,
     pub(super) jobs: Vec<Job>,
     pub(super) builders: Vec<Builder>,
+    pub(super) locks: Vec<Lock>,
     pub(super) workers: Vec<Worker>,
     pub(super) reporters: Vec<Reporter>,
     pub(super) secrets: Vec<Secret>,
@@ -150,9 +151,23 @@ pub(super) struct Builder {
     pub(super) worker_tags: Vec<At<String>>,
     pub(super) max_builds: Option<u32>,
     pub(super) merge: bool,
+    pub(super) locks: Vec<LockUse>,
     pub(super) tier: Tier,
     pub(super) properties: BTreeMap<String, Value>,
     pub(super) description: Option<String>,
+}
+
+#[derive(Debug)]
+pub(super) struct Lock {
+    pub(super) name: At<String>,
+    pub(super) count: u32,
+    pub(super) scope: LockScope,
+}
+
+#[derive(Debug)]
+pub(super) struct LockUse {
+    pub(super) name: At<String>,
+    pub(super) access: LockAccess,
 }
 
 #[derive(Debug)]
@@ -224,6 +239,7 @@ pub(super) fn read<'a>(root: &'a DeTable<'a>, sink: &'a Sink) -> File {
         schedulers: each(&root, "scheduler", "a scheduler", intake::scheduler),
         jobs: each(&root, "job", "a job", building::job),
         builders: each(&root, "builder", "a builder", building::builder),
+        locks: each(&root, "lock", "a lock", building::lock),
         workers: each(&root, "worker", "a worker", building::worker),
         reporters: each(&root, "reporter", "a reporter", surroundings::reporter),
         secrets: surroundings::secrets(&root),

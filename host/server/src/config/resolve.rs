@@ -53,7 +53,12 @@ pub(super) fn resolve(file: File, bundled: &[Bundled], folder: &Path, lock: &Loc
     let (schedulers, filters) = scheduling::schedulers(file.schedulers, &builder_names, &checker);
     let (jobs, steps) = building::jobs(file.jobs, &checker);
     let worker_names: Vec<String> = file.workers.iter().map(|worker| worker.name.value.clone()).collect();
-    let builders = building::builders(file.builders, &jobs, &worker_names, sink);
+    let locks: Vec<_> = file.locks.into_iter().map(building::lock).collect();
+    let builders = building::builders(
+        file.builders,
+        &building::Known { jobs: &jobs, workers: &worker_names, locks: &locks },
+        sink,
+    );
     let workers = file.workers.into_iter().map(building::worker).collect();
     let (engine_reporters, reporters) = reporters(file.reporters, &builder_names, &checker);
     for plugin in &file.plugins {
@@ -66,6 +71,7 @@ pub(super) fn resolve(file: File, bundled: &[Bundled], folder: &Path, lock: &Loc
         codebase_generator: codebases.is_some(),
         schedulers,
         builders,
+        locks,
         workers,
         reporters: engine_reporters,
         properties: with_source(file.properties, &PropertySource::Global),
@@ -97,6 +103,7 @@ fn names_are_unique(file: &File, sink: &Sink) {
     unique("schedulers", file.schedulers.iter().map(|scheduler| &scheduler.name), sink);
     unique("jobs", file.jobs.iter().map(|job| &job.name), sink);
     unique("builders", file.builders.iter().map(|builder| &builder.name), sink);
+    unique("locks", file.locks.iter().map(|lock| &lock.name), sink);
     unique("workers", file.workers.iter().map(|worker| &worker.name), sink);
     for job in &file.jobs {
         let steps = format!("steps of job `{}`", job.name.value);

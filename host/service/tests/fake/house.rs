@@ -335,6 +335,7 @@ fn build(id: u64, steps: Vec<Step>, state: BuildState) -> Build {
         request: RequestId(id),
         buildset: BuildsetId(id),
         merged: Vec::new(),
+        locks: Vec::new(),
         attempt: 1,
         worker: "w1".into(),
         reason: HOSTILE.into(),

@@ -28,6 +28,8 @@ pub(crate) struct BuildRow {
     #[serde(default, skip_serializing_if = "blank")]
     pub(crate) properties: PropertiesRow,
     pub(crate) steps: Vec<StepRow>,
+    #[serde(default, skip_serializing_if = "blank")]
+    pub(crate) locks: Vec<HeldLockRow>,
     pub(crate) started_at: u64,
     pub(crate) state: BuildStateRow,
 }
@@ -47,6 +49,17 @@ pub(crate) enum BuildStateRow {
         summary: String,
         at: u64,
     },
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct HeldLockRow {
+    pub(crate) name: String,
+    /// Whether it is the worker's own.
+    #[serde(default, skip_serializing_if = "blank")]
+    pub(crate) of_worker: bool,
+    /// Whether nobody else may have it.
+    #[serde(default, skip_serializing_if = "blank")]
+    pub(crate) exclusive: bool,
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

@@ -77,6 +77,7 @@ fn cases() -> Vec<Case> {
         ("build-finished", finished_build()),
         ("build-networked", networked_build()),
         ("build-merged", merged_build()),
+        ("build-locked", locked_build()),
     ] {
         let row = build_to_row(&build, &mut Vec::new());
         cases.push(case(name, &row, build.clone(), move |row| build_from_row(row, &patches)));

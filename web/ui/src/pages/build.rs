@@ -94,6 +94,7 @@ fn head(visitor: &Visitor, page: &BuildPage, now: Wall) -> Markup {
             div { dt { @if matches!(build.state, BuildState::Finished { .. }) { "Took" } @else { "Running for" } } dd { (words::build_length(build, now)) } }
             div { dt { "Buildset" } dd { a href={ "/buildsets/" (build.buildset) } { "#" (build.buildset) } } }
             @if !build.merged.is_empty() { div #merged { dt { "Merged with" } dd { @for (position, merged) in build.merged.iter().enumerate() { @if position > 0 { ", " } a href={ "/buildsets/" (merged.buildset) } { "request #" (merged.request) } } } } }
+            @if !build.locks.is_empty() { div #locks { dt { "Locks" } dd { @for (position, held) in build.locks.iter().enumerate() { @if position > 0 { ", " } (held.name) " (" (held.access.as_str()) ")" } } } }
             @if build.attempt > 1 { div { dt { "Attempt" } dd { (build.attempt) } } }
             @if !build.blamelist.is_empty() {
                 div { dt { "Blamelist" } dd { @for (position, name) in build.blamelist.iter().enumerate() { @if position > 0 { ", " } (author_name(name)) } } }

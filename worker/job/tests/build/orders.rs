@@ -53,6 +53,7 @@ pub(crate) fn order(steps: Vec<StepPlan>) -> BuildOrder {
             request: RequestId(5),
             buildset: BuildsetId(4),
             merged: Vec::new(),
+            locks: Vec::new(),
             attempt: 1,
             worker: "w1".into(),
             reason: "a change".to_owned(),

@@ -52,6 +52,7 @@ pub(super) fn plan(loaded: &Loaded, job: &Arc<Job>) -> Plan {
             workers: WorkerChoice::default(),
             max_builds: None,
             merge: false,
+            locks: Vec::new(),
             tier: Tier::WasmOnly,
             properties: Properties::new(),
         },

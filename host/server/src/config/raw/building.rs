@@ -1,8 +1,8 @@
 //! Jobs, builders and workers.
 
-use stampmill_model::{Milliseconds, Tier};
+use stampmill_model::{LockAccess, LockScope, Milliseconds, Tier};
 
-use super::{Builder, Job, Step, Worker, check_name, count, flag, name, optional, properties, usage};
+use super::{Builder, Job, Lock, LockUse, Step, Worker, check_name, count, flag, name, optional, properties, usage};
 use crate::config::finding::Problem;
 use crate::config::limits;
 use crate::config::reader::{At, Table};
@@ -49,6 +49,7 @@ pub(super) fn builder(table: &mut Table<'_>) -> Option<Builder> {
     let (worker_names, worker_tags) = workers(table);
     let max_builds = count(table, "max-builds");
     let merge = flag(table, "merge", true);
+    let locks = lock_uses(table);
     let tier = table.choice("isolation", &TIERS).map_or(Tier::Sandboxed, |at| at.value);
     let properties = properties(table);
     let description = optional(table, "description");
@@ -60,10 +61,34 @@ pub(super) fn builder(table: &mut Table<'_>) -> Option<Builder> {
         worker_tags,
         max_builds,
         merge,
+        locks,
         tier,
         properties,
         description,
     })
+}
+
+/// A lock that is not said to be counted is had alone: too careful is slow, too careless is wrong.
+const ACCESSES: [(&str, LockAccess); 2] = [("exclusive", LockAccess::Exclusive), ("counting", LockAccess::Counting)];
+
+fn lock_uses(table: &Table<'_>) -> Vec<LockUse> {
+    let mut uses = Vec::new();
+    for lock in table.tables("locks", &format!("a lock of {}", table.what)) {
+        let name = lock.required_text("name", "name = \"NAME\"");
+        let access = lock.choice("access", &ACCESSES).map_or(LockAccess::Exclusive, |at| at.value);
+        uses.extend(name.map(|name| LockUse { name, access }));
+        lock.finish();
+    }
+    uses
+}
+
+const SCOPES: [(&str, LockScope); 2] = [("host", LockScope::Host), ("worker", LockScope::Worker)];
+
+pub(super) fn lock(table: &mut Table<'_>) -> Option<Lock> {
+    let name = name(table, "lock", "db");
+    let count = count(table, "count").unwrap_or(1);
+    let scope = table.choice("scope", &SCOPES).map_or(LockScope::Host, |at| at.value);
+    Some(Lock { name: name?, count, scope })
 }
 
 fn workers(table: &Table<'_>) -> (Vec<At<String>>, Vec<At<String>>) {

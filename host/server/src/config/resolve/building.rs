@@ -8,6 +8,7 @@ use stampmill_model::{Job, PluginRef, PropertySource, StepPlan};
 
 use super::{known, with_source};
 use crate::config::finding::{Problem, Sink};
+use crate::config::reader::At;
 use crate::config::uses::{self, Checker};
 use crate::config::{PluginUse, raw};
 
@@ -48,19 +49,24 @@ fn step(step: raw::Step, checker: &Checker<'_>) -> Option<(StepPlan, PluginUse)>
     Some((plan, usage))
 }
 
-pub(super) fn builders(
-    builders: Vec<raw::Builder>,
-    jobs: &BTreeMap<String, Arc<Job>>,
-    workers: &[String],
-    sink: &Sink,
-) -> Vec<engine::Builder> {
+/// What builders refer to.
+pub(super) struct Known<'a> {
+    pub(super) jobs: &'a BTreeMap<String, Arc<Job>>,
+    pub(super) workers: &'a [String],
+    pub(super) locks: &'a [engine::Lock],
+}
+
+pub(super) fn builders(builders: Vec<raw::Builder>, known_names: &Known<'_>, sink: &Sink) -> Vec<engine::Builder> {
+    let Known { jobs, workers, locks } = known_names;
     let job_names: Vec<String> = jobs.keys().cloned().collect();
+    let lock_names: Vec<String> = locks.iter().map(|lock| lock.name.to_string()).collect();
     let mut resolved = Vec::new();
     for builder in builders {
         let what = format!("builder `{}`", builder.name.value);
         let names = builder.worker_names.into_iter().filter(|name| known(name, &what, "worker", workers, sink));
         let names = names.map(|name| name.value.into()).collect();
         let tags = builder.worker_tags.into_iter().map(|tag| tag.value).collect();
+        let locks = lock_uses(builder.locks, &what, &lock_names, sink);
         known(&builder.job, &what, "job", &job_names, sink);
         let Some(job) = jobs.get(&builder.job.value) else { continue };
         resolved.push(engine::Builder {
@@ -70,11 +76,33 @@ pub(super) fn builders(
             workers: engine::WorkerChoice { names, tags },
             max_builds: builder.max_builds,
             merge: builder.merge,
+            locks,
             tier: builder.tier,
             properties: with_source(builder.properties, &PropertySource::Builder),
         });
     }
     resolved
+}
+
+fn lock_uses(uses: Vec<raw::LockUse>, what: &str, locks: &[String], sink: &Sink) -> Vec<engine::LockUse> {
+    let mut seen: BTreeMap<String, At<()>> = BTreeMap::new();
+    let mut resolved = Vec::new();
+    for raw::LockUse { name, access } in uses {
+        known(&name, what, "lock", locks, sink);
+        if let Some(first) = seen.get(&name.value) {
+            let problem = Problem::error(name.span.clone(), format!("lock `{}` stands twice in {what}", name.value));
+            let problem = problem.label("the second").also(first.span.clone(), "the first");
+            sink.report(problem.mend("a build takes a lock once: leave one of them out"));
+            continue;
+        }
+        seen.insert(name.value.clone(), name.with(()));
+        resolved.push(engine::LockUse { name: name.value.into(), access });
+    }
+    resolved
+}
+
+pub(super) fn lock(lock: raw::Lock) -> engine::Lock {
+    engine::Lock { name: lock.name.value.into(), count: lock.count, scope: lock.scope }
 }
 
 pub(super) fn worker(worker: raw::Worker) -> engine::Worker {

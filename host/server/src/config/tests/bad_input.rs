@@ -290,6 +290,21 @@ fn names_that_refer_to_nothing_name_the_nearest() {
 }
 
 #[test]
+fn a_lock_that_can_not_be_meant_is_shown() {
+    let lock = "[[lock]]\nname = \"db\"\n";
+    let with_locks =
+        |locks: &str| with_builder("").replace("job = \"c\"", &format!("job = \"c\"\nlocks = {locks}")) + lock;
+    only(&with_locks("[{ name = \"bd\" }]"), (11, 19), "unknown lock `bd` in builder `linux`", "did you mean `db`?");
+    let twice = with_locks("[{ name = \"db\" }, { name = \"db\", access = \"counting\" }]");
+    only(&twice, (11, 36), "lock `db` stands twice in builder `linux`", "leave one of them out");
+    only(&with_locks("[{ access = \"counting\" }]"), (11, 10), "a lock of builder `linux` has no `name`", "");
+    let access = with_locks("[{ name = \"db\", access = \"shared\" }]");
+    only(&access, (11, 34), "`access` of a lock of builder `linux` is `shared`, and one of", "");
+    only(&with_builder(&format!("{lock}count = 0\n")), (3, 9), "a number from 1", "");
+    only(&with_builder(&format!("{lock}{lock}")), (4, 8), "two locks are named `db`", "another name");
+}
+
+#[test]
 fn an_expression_in_a_script_is_refused_with_the_way_to_pass_it() {
     let config = "config = { script = \"echo ${{ src.branch }}\" }";
     let text = with_builder("").replace("config = { command = [\"make\"] }", config);

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use stampmill_engine::config::{ChangeSourceKind, SchedulerKind};
-use stampmill_model::{Milliseconds, Tier};
+use stampmill_engine::config::{ChangeSourceKind, Lock, LockUse, SchedulerKind};
+use stampmill_model::{LockAccess, LockScope, Milliseconds, Tier};
 
 use super::{Folder, plugins, warnings};
 use crate::config::{Loaded, SecretSource, load};
@@ -169,6 +169,18 @@ fn requests_of_a_builder_merge_unless_it_says_otherwise() {
     let merge = |text: &str| loaded(&Folder::with(text)).engine.builders[0].merge;
     assert!(merge(OUTLINE));
     assert!(!merge(&OUTLINE.replace("workers = { tags", "merge = false\nworkers = { tags")));
+}
+
+#[test]
+fn a_lock_is_one_for_all_and_had_alone_unless_the_file_says_otherwise() {
+    let uses = "locks = [{ name = \"db\" }, { name = \"disk\", access = \"counting\" }]\nworkers = { tags";
+    let locks = "[[lock]]\nname = \"db\"\n[[lock]]\nname = \"disk\"\ncount = 3\nscope = \"worker\"\n";
+    let engine = loaded(&Folder::with(&format!("{locks}{}", OUTLINE.replace("workers = { tags", uses)))).engine;
+    let lock = |name: &str, count, scope| Lock { name: name.into(), count, scope };
+    assert_eq!(engine.locks, [lock("db", 1, LockScope::Host), lock("disk", 3, LockScope::Worker)]);
+    let lock_use = |name: &str, access| LockUse { name: name.into(), access };
+    let expected = [lock_use("db", LockAccess::Exclusive), lock_use("disk", LockAccess::Counting)];
+    assert_eq!(engine.builders[0].locks, expected);
 }
 
 #[test]

@@ -1,0 +1,54 @@
+//! Locks: what builds must not do at the same time.
+
+use crate::LockName;
+
+/// How a build has a lock.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum LockAccess {
+    /// As one of as many builds as the lock counts.
+    Counting,
+    /// As the only one.
+    Exclusive,
+}
+
+impl LockAccess {
+    /// The word, as in the configuration and the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Counting => "counting",
+            Self::Exclusive => "exclusive",
+        }
+    }
+}
+
+/// Among which builds a lock counts.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum LockScope {
+    /// All of them.
+    Host,
+    /// Those of one worker: each worker has a lock of that name.
+    Worker,
+}
+
+impl LockScope {
+    /// The word, as in the configuration and the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Worker => "worker",
+        }
+    }
+}
+
+/// A lock that a build has, as it was configured when the build took it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HeldLock {
+    /// Which.
+    pub name: LockName,
+    /// Among which builds it counts.
+    pub scope: LockScope,
+    /// How the build has it.
+    pub access: LockAccess,
+}
