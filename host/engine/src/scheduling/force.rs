@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use stampmill_model::{BuilderName, Parent, PropertySource, WorkerName};
+use stampmill_model::{BuilderName, ChangeId, Parent, PropertySource, WorkerName};
 
 use super::stamps;
 use crate::Engine;
@@ -107,6 +107,11 @@ impl Engine {
         }
         for builder in &submission.builders {
             self.check_builder(builder)?;
+        }
+        // One that comes later under this id would be taken for it.
+        let mut named = submission.stamps.iter().flat_map(|stamp| &stamp.changes);
+        if let Some(unknown) = named.find(|id| **id == ChangeId(0) || **id > self.last.change) {
+            return Err(Refusal::Unknown(format!("there is no change {unknown}")));
         }
         let mut codebases = BTreeSet::new();
         if let Some(twice) = submission.stamps.iter().find(|stamp| !codebases.insert(stamp.codebase.as_str())) {

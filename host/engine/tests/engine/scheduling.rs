@@ -434,6 +434,9 @@ fn a_submission_that_can_not_be_is_refused() {
     assert_eq!(refused(|it| it.builders.push("x".into())), "there is no builder `x`");
     let twice = "codebase `` has two source stamps; send one";
     assert_eq!(refused(|it| it.stamps.push(SourceStamp::default())), twice);
+    // The next change would be taken for it.
+    assert_eq!(refused(|it| it.stamps[0].changes.push(ChangeId(1))), "there is no change 1");
+    assert_eq!(refused(|it| it.stamps[0].changes.push(ChangeId(0))), "there is no change 0");
     assert!(world.store.buildsets.is_empty());
 }
 
