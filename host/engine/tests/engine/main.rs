@@ -9,7 +9,6 @@ mod intake;
 mod locking;
 mod merging;
 mod nightly;
-mod random;
 mod reloading;
 mod reporting;
 mod restarting;

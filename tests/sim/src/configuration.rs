@@ -1,0 +1,269 @@
+//! Configurations, made by the seed. A run has one house with everything in it; its configurations are that with parts taken away or changed.
+//!
+//! Another kind of scheduler is one more line in [`KINDS`].
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use stampmill_engine::Config;
+use stampmill_engine::calendar::Calendar;
+use stampmill_engine::config::{
+    Builder, ChangeSource, ChangeSourceKind, CodebaseDefault, Limits, OccasionKind, Reporter, Scheduler, SchedulerKind,
+    Worker, WorkerChoice,
+};
+use stampmill_model::{Digest, Grant, Job, Milliseconds, PluginLimits, PluginRef, Properties, StepPlan, Tier};
+
+use crate::dice::Dice;
+
+/// Ways to make the kind of a scheduler; each is as likely as the others.
+const KINDS: &[fn(&mut Dice) -> SchedulerKind] = &[
+    |dice| SchedulerKind::SingleBranch { branch: branch(dice), stable_for: None },
+    |dice| SchedulerKind::SingleBranch { branch: branch(dice), stable_for: Some(stable_for(dice)) },
+    |dice| SchedulerKind::AnyBranch { branches: None, stable_for: Some(stable_for(dice)) },
+    |dice| {
+        let branches = dice.some(&["main".to_owned(), "dev".to_owned()]);
+        let stable_for = dice.one_in(2).then(|| stable_for(dice));
+        SchedulerKind::AnyBranch { branches: Some(branches), stable_for }
+    },
+    |dice| SchedulerKind::Periodic { every: Milliseconds::from_seconds(dice.between(60, 600)) },
+    |dice| SchedulerKind::Nightly { at: minutes(dice), only_if_changed: None },
+    |dice| SchedulerKind::Dependent { upstream: format!("s{}", dice.roll(8)).into() },
+    |_| SchedulerKind::Force,
+];
+
+const TAGS: [&str; 3] = ["linux", "mac", "big"];
+const BRANCHES: [Option<&str>; 4] = [Some("main"), Some("main"), Some("dev"), None];
+
+/// A branch of the repositories; `None` is the default one.
+pub(crate) fn branch(dice: &mut Dice) -> Option<String> {
+    dice.pick(&BRANCHES).map(str::to_owned)
+}
+
+/// Every few minutes of each hour: a run is shorter than a night.
+fn minutes(dice: &mut Dice) -> Calendar {
+    let crontab = format!("*/{} * * * *", dice.between(1, 15));
+    Calendar::new(&crontab, "Europe/Berlin").expect("a crontab")
+}
+
+fn stable_for(dice: &mut Dice) -> Milliseconds {
+    Milliseconds::from_seconds(dice.between(1, 20))
+}
+
+/// The repository of a codebase.
+pub(crate) fn repository(codebase: &str) -> String {
+    format!("https://git.example/{codebase}.git")
+}
+
+/// All that a run may configure.
+#[derive(Debug)]
+pub(crate) struct House {
+    full: Config,
+    /// What the codebase generator knows; one nameless codebase without it.
+    pub(crate) codebases: Vec<String>,
+}
+
+impl House {
+    /// A house of this seed. Each of its builders has a worker that fits when everything is configured.
+    pub(crate) fn new(dice: &mut Dice) -> Self {
+        let codebase_generator = dice.one_in(2);
+        let codebases = if codebase_generator { dice.some(&["app", "lib", "doc"]) } else { vec![""] };
+        let codebases: Vec<String> = codebases.into_iter().map(str::to_owned).collect();
+        let builders: Vec<_> = (0..=dice.roll(5)).map(|n| builder(dice, n)).collect();
+        let mut workers: Vec<_> = (0..=dice.roll(4)).map(|n| worker(dice, n)).collect();
+        // The last one can run anything.
+        workers.extend([Worker { tags: TAGS.map(str::to_owned).to_vec(), ..worker(dice, workers.len()) }]);
+        let names: Vec<_> = builders.iter().map(|builder| builder.name.clone()).collect();
+        let schedulers = (0..2 + dice.roll(6)).map(|n| {
+            let defaults = dice.some(&codebases).into_iter().map(|codebase| CodebaseDefault {
+                repository: repository(&codebase),
+                codebase,
+                branch: None,
+                revision: None,
+            });
+            Scheduler {
+                name: format!("s{n}").into(),
+                codebases: defaults.collect(),
+                kind: dice.pick(KINDS)(dice),
+                filters: dice.roll(3),
+                builders: dice.some(&names),
+                on_every_worker: dice.one_in(6),
+                priority: priority(dice),
+                properties: Properties::new(),
+                approve_untrusted: dice.one_in(4),
+                reason: String::new(),
+            }
+        });
+        let full = resolved(Config {
+            schedulers: schedulers.collect(),
+            change_sources: (0..=dice.roll(3)).map(|n| source(dice, n)).collect(),
+            codebase_generator,
+            reporters: (0..dice.roll(3)).map(|n| reporter(dice, n, &names)).collect(),
+            locks: Vec::new(),
+            builders,
+            workers,
+            properties: Properties::new(),
+            limits: limits(dice),
+        });
+        Self { full, codebases }
+    }
+
+    /// With everything.
+    pub(crate) fn full(&self) -> Config {
+        self.full.clone()
+    }
+
+    /// What the operator has after an afternoon with the editor.
+    pub(crate) fn variant(&self, dice: &mut Dice) -> Config {
+        let mut config = self.full();
+        config.change_sources = dice.without_one_in(6, &config.change_sources);
+        config.reporters = dice.without_one_in(4, &config.reporters);
+        config.workers = dice.without_one_in(6, &config.workers);
+        config.builders = dice.without_one_in(8, &config.builders);
+        config.schedulers = dice.without_one_in(6, &config.schedulers);
+        for builder in &mut config.builders {
+            change_builder(dice, builder);
+        }
+        for worker in &mut config.workers {
+            change_worker(dice, worker);
+        }
+        for scheduler in &mut config.schedulers {
+            change_scheduler(dice, scheduler);
+        }
+        if dice.one_in(4) {
+            config.limits = limits(dice);
+        }
+        resolved(config)
+    }
+
+    /// For the time after the faults: everything that work under way may need, and nothing that makes new work for ever.
+    pub(crate) fn calm(&self, dice: &mut Dice) -> Config {
+        let mut config = self.full();
+        let is_endless =
+            |kind: &SchedulerKind| matches!(kind, SchedulerKind::Periodic { .. } | SchedulerKind::Nightly { .. });
+        config.schedulers.retain(|scheduler| !is_endless(&scheduler.kind));
+        if dice.one_in(3) && !config.schedulers.is_empty() {
+            config.schedulers.remove(dice.roll(config.schedulers.len()));
+        }
+        config
+    }
+}
+
+fn change_builder(dice: &mut Dice, builder: &mut Builder) {
+    match dice.roll(6) {
+        0 => builder.max_builds = max_builds(dice),
+        1 => builder.job = job(dice),
+        _ => {}
+    }
+}
+
+fn change_worker(dice: &mut Dice, worker: &mut Worker) {
+    match dice.roll(6) {
+        0 => worker.max_builds = max_builds(dice),
+        // Only fewer: a request for one worker alone must be possible there when everything is configured again.
+        1 => worker.tags = dice.without_one_in(3, &worker.tags),
+        _ => {}
+    }
+}
+
+fn change_scheduler(dice: &mut Dice, scheduler: &mut Scheduler) {
+    match dice.roll(12) {
+        0 => scheduler.filters = dice.roll(3),
+        1 => scheduler.kind = dice.pick(KINDS)(dice),
+        2 => scheduler.priority = priority(dice),
+        3 => scheduler.on_every_worker = dice.one_in(2),
+        4 => scheduler.approve_untrusted = dice.one_in(2),
+        _ => {}
+    }
+}
+
+/// A configuration whose names all lead somewhere and in which nobody waits for himself, as the reader of the file makes sure.
+fn resolved(mut config: Config) -> Config {
+    let builders: BTreeSet<_> = config.builders.iter().map(|builder| builder.name.clone()).collect();
+    for scheduler in &mut config.schedulers {
+        scheduler.builders.retain(|name| builders.contains(name));
+        if let SchedulerKind::Dependent { upstream } = &scheduler.kind
+            && *upstream >= scheduler.name
+        {
+            scheduler.kind = SchedulerKind::Force;
+        }
+    }
+    config.schedulers.retain(|scheduler| !scheduler.builders.is_empty());
+    for reporter in &mut config.reporters {
+        reporter.builders.retain(|name| builders.contains(name));
+    }
+    config
+}
+
+fn builder(dice: &mut Dice, number: usize) -> Builder {
+    let tags = if dice.one_in(2) { Vec::new() } else { vec![(*dice.pick(&TAGS)).to_owned()] };
+    let tiers = [Tier::Sandboxed, Tier::Sandboxed, Tier::Degraded, Tier::WasmOnly];
+    Builder {
+        name: format!("b{number}").into(),
+        project: String::new(),
+        job: job(dice),
+        workers: WorkerChoice { names: Vec::new(), tags },
+        max_builds: max_builds(dice),
+        tier: *dice.pick(&tiers),
+        properties: Properties::new(),
+        merge: false,
+        locks: Vec::new(),
+    }
+}
+
+fn worker(dice: &mut Dice, number: usize) -> Worker {
+    let tags = dice.without_one_in(2, &TAGS.map(str::to_owned));
+    Worker { name: format!("w{number}").into(), tags, max_builds: max_builds(dice), properties: Properties::new() }
+}
+
+fn max_builds(dice: &mut Dice) -> Option<u32> {
+    *dice.pick(&[None, None, Some(1), Some(2), Some(3)])
+}
+
+fn priority(dice: &mut Dice) -> i32 {
+    *dice.pick(&[0, 0, 0, 1, -1, 5])
+}
+
+fn source(dice: &mut Dice, number: usize) -> ChangeSource {
+    let poller = ChangeSourceKind::Poller { every: Milliseconds::from_seconds(dice.between(5, 60)) };
+    let kind = if dice.one_in(2) { poller } else { ChangeSourceKind::Hook };
+    ChangeSource { name: format!("c{number}").into(), kind, trusted: !dice.one_in(3), project: String::new() }
+}
+
+fn reporter(dice: &mut Dice, number: usize, builders: &[stampmill_model::BuilderName]) -> Reporter {
+    let occasions = [
+        OccasionKind::BuildStarted,
+        OccasionKind::BuildFinished,
+        OccasionKind::FirstFailure,
+        OccasionKind::BuildsetFinished,
+    ];
+    let builders = if dice.one_in(2) { Vec::new() } else { dice.some(builders) };
+    Reporter { name: format!("r{number}").into(), on: dice.some(&occasions), builders }
+}
+
+fn limits(dice: &mut Dice) -> Limits {
+    let attempts = dice.between(1, 4);
+    let report_attempts = dice.between(1, 6);
+    Limits {
+        worker_lost_after: Milliseconds::from_seconds(dice.between(10, 120)),
+        attempts: u32::try_from(attempts).unwrap_or(1),
+        report_attempts: u32::try_from(report_attempts).unwrap_or(1),
+        retry_pause_most: Milliseconds::from_seconds(dice.between(5, 60)),
+        declined_for: Milliseconds::from_seconds(dice.between(5, 30)),
+    }
+}
+
+fn job(dice: &mut Dice) -> Arc<Job> {
+    let steps = ["checkout", "compile", "test"][..=dice.roll(3)].iter().map(|name| StepPlan {
+        name: (*name).to_owned(),
+        plugin: PluginRef { name: "shell".to_owned(), digest: Digest("0".into()) },
+        config: serde_json::Value::Null,
+        grant: Grant::default(),
+        limits: PluginLimits::default(),
+        when: None,
+        halt_on_failure: true,
+        flunk_on_failure: true,
+        always_run: false,
+        time_limit: Milliseconds::from_seconds(60),
+    });
+    Arc::new(Job { name: "job".to_owned(), steps: steps.collect() })
+}

@@ -1,0 +1,58 @@
+//! Nothing happens in the world before the writes that it follows from are durable.
+
+use stampmill_engine::{Answer, Effect, Output};
+use stampmill_model::BuildState;
+
+use super::{Finding, Invariant, expect};
+use crate::facts::{Facts, Step};
+use crate::records::is_open;
+
+pub(super) struct Effects;
+
+impl Invariant for Effects {
+    fn handled(&mut self, _: &Facts, step: &Step<'_>) -> Finding {
+        let first_effect = step.outputs.iter().position(|output| matches!(output, Output::Effect(_)));
+        let last_write = step.outputs.iter().rposition(|output| matches!(output, Output::Write(_)));
+        let in_order = first_effect.is_none_or(|effect| last_write.is_none_or(|write| write < effect));
+        expect(in_order, || "a write comes after an effect".to_owned())
+    }
+
+    fn acted(&mut self, facts: &Facts, effect: &Effect) -> Finding {
+        let durable = &facts.disk.durable;
+        let holds = match effect {
+            Effect::Poll { source, cursor, .. } => durable.cursors.get(source) == cursor.as_ref() || cursor.is_some(),
+            Effect::AskCodebase { change } | Effect::AskFilters { change, .. } => {
+                durable.changes.contains_key(&change.id)
+            }
+            Effect::Dispatch { worker, order } => {
+                let sent = &order.build;
+                durable
+                    .builds
+                    .get(&sent.id)
+                    .is_some_and(|it| it.worker == *worker && (it.attempt, it.request) == (sent.attempt, sent.request))
+                    && order.changes.iter().all(|change| durable.changes.contains_key(&change.id))
+            }
+            // Of another's build, or of one that is over, a worker may forget everything.
+            Effect::Acknowledge { worker, build, sequence } => durable
+                .builds
+                .get(build)
+                .is_none_or(|it| it.worker != *worker || !is_open(it) || durable.sequence(*build) >= *sequence),
+            Effect::CancelBuild { worker, build, .. } => durable.builds.get(build).is_none_or(|it| {
+                it.worker != *worker || !matches!(it.state, BuildState::Dispatched | BuildState::Running)
+            }),
+            Effect::Report { notice } => {
+                !facts.said.notices.contains_key(&notice.id)
+                    || durable.notices.get(&notice.id).is_some_and(|it| it.attempt >= notice.attempt)
+            }
+            Effect::Answer { answer, .. } => match answer {
+                Answer::ChangesTaken(changes) => changes.iter().all(|id| durable.changes.contains_key(id)),
+                Answer::Buildset { id, requests } => {
+                    durable.buildsets.contains_key(id) && requests.iter().all(|id| durable.requests.contains_key(id))
+                }
+                Answer::Done | Answer::Refused(_) => true,
+            },
+            Effect::Warn { .. } => true,
+        };
+        expect(holds, || format!("not stored before: {effect:?}"))
+    }
+}
