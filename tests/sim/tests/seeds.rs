@@ -2,7 +2,7 @@
 
 use stampmill_sim::{Failure, Work, history, run};
 
-/// A seed takes some 100 ms of a debug build, in which the engine looks at all of its state after each input.
+/// A seed takes some 160 ms of a debug build, in which the engine looks at all of its state after each input.
 const SEEDS: u64 = 32;
 
 fn told(failure: &Failure) -> String {
