@@ -136,6 +136,25 @@ pub enum Input {
         reply: ReplyTo,
     },
 
+    /// A person disables a scheduler; one that is disabled already has a new reason.
+    SchedulerDisabled {
+        /// Which.
+        scheduler: SchedulerName,
+        /// Who.
+        by: String,
+        /// Why; may be empty.
+        reason: String,
+        /// Who waits.
+        reply: ReplyTo,
+    },
+    /// A person enables a scheduler again.
+    SchedulerEnabled {
+        /// Which.
+        scheduler: SchedulerName,
+        /// Who waits.
+        reply: ReplyTo,
+    },
+
     /// A worker has connected and named the builds that it still has. A second connection of one name replaces the first.
     WorkerConnected {
         /// Which.

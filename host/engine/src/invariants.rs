@@ -7,7 +7,7 @@ use stampmill_model::{BuildState, BuildsetState, LockAccess, RequestState};
 
 use crate::Engine;
 use crate::buildset::{changes_of, outcome_of};
-use crate::config::SchedulerKind;
+use crate::config::{Scheduler, SchedulerKind};
 use crate::intake::Phase;
 use crate::locks::LockKey;
 use crate::merging::Kin;
@@ -215,7 +215,9 @@ fn timers(engine: &Engine, found: &mut Findings) {
             Phase::Stopped | Phase::Asking { .. } => {}
         }
     }
-    for scheduler in engine.config.schedulers.iter().filter(|scheduler| takes_changes(&scheduler.kind)) {
+    let enabled = |scheduler: &&Scheduler| !engine.is_disabled(&scheduler.name);
+    let takers = engine.config.schedulers.iter().filter(|scheduler| takes_changes(&scheduler.kind));
+    for scheduler in takers.filter(enabled) {
         let batches = engine.schedulers.get(&scheduler.name).into_iter().flat_map(|state| &state.batches);
         for batch in batches {
             if let Some(at) = batch.fires_at {
@@ -231,10 +233,15 @@ fn timers(engine: &Engine, found: &mut Findings) {
     }
     for scheduler in &engine.config.schedulers {
         let is_planned = engine.nights.due(&scheduler.name).is_some();
-        let is_nightly = matches!(scheduler.kind, SchedulerKind::Nightly { .. });
+        let is_nightly = matches!(scheduler.kind, SchedulerKind::Nightly { .. }) && enabled(&scheduler);
         found.expect(is_planned == is_nightly, || {
             format!("nightly scheduler `{}` is planned: {is_planned}", scheduler.name)
         });
+    }
+    for (timer, _) in engine.timers.running() {
+        if let Timer::Batch(name, _) | Timer::Periodic(name) = timer {
+            found.expect(!engine.is_disabled(name), || format!("scheduler `{name}` is disabled and {timer:?} runs"));
+        }
     }
     let (night, now) = (engine.nights.next(), engine.now.wall);
     found.expect(engine.nights.agree() && night.is_none_or(|night| night > now), || {

@@ -162,7 +162,9 @@ impl Engine {
             | Input::RebuildAsked { .. }
             | Input::BuildCancelAsked { .. }
             | Input::RequestCancelAsked { .. }
-            | Input::ApprovalGiven { .. }) => self.take_wish(asked),
+            | Input::ApprovalGiven { .. }
+            | Input::SchedulerDisabled { .. }
+            | Input::SchedulerEnabled { .. }) => self.take_wish(asked),
         }
     }
 
@@ -177,6 +179,10 @@ impl Engine {
             Input::RequestCancelAsked { request, reason, reply } => (reply, self.request_cancel_asked(request, reason)),
             // Who approved is for the audit list, which is not the engine's.
             Input::ApprovalGiven { request, approved, by: _, reply } => (reply, self.approval_given(request, approved)),
+            Input::SchedulerDisabled { scheduler, by, reason, reply } => {
+                (reply, self.scheduler_disabled(&scheduler, by, reason))
+            }
+            Input::SchedulerEnabled { scheduler, reply } => (reply, self.scheduler_enabled(&scheduler)),
             _ => return,
         };
         self.outbox.answer(reply, answer);

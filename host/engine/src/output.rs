@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use stampmill_model::{
-    Build, BuildId, BuildOrder, Buildset, Change, ChangeId, ChangeSourceName, Milliseconds, NoticeId, ReporterName,
-    Request, SchedulerName, Steady, Wall, WorkerName,
+    Build, BuildId, BuildOrder, Buildset, Change, ChangeId, ChangeSourceName, Halt, Milliseconds, NoticeId,
+    ReporterName, Request, SchedulerName, Steady, Wall, WorkerName,
 };
 
 use crate::config::OccasionKind;
@@ -66,6 +66,8 @@ pub struct SchedulerState {
     pub next_firing: Option<Steady>,
     /// What a nightly scheduler had to do up to this time is done.
     pub done_until: Option<Wall>,
+    /// Who disabled it, if somebody has.
+    pub disabled: Option<Halt>,
 }
 
 /// Changes that wait for a quiet tree.
@@ -192,6 +194,19 @@ pub enum Effect {
         /// What.
         message: String,
     },
+}
+
+/// A scheduler as it is now, for people.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SchedulerNow {
+    /// Which.
+    pub name: SchedulerName,
+    /// Who disabled it, if somebody has.
+    pub disabled: Option<Halt>,
+    /// How many changes wait in its batches.
+    pub waiting: usize,
+    /// When it makes a buildset next, as far as that is planned.
+    pub next_at: Option<Wall>,
 }
 
 /// The state of one change source, for people.

@@ -7,6 +7,7 @@ mod nightly;
 mod periodic;
 mod selection;
 mod stamps;
+mod switch;
 mod trying;
 
 use std::sync::Arc;
@@ -36,7 +37,8 @@ impl Engine {
             if open.change.decisions.iter().any(|decision| decision.scheduler == scheduler.name) {
                 continue;
             }
-            if let Some(reason) = selection::refusal(scheduler, &open.change) {
+            let refusal = selection::refusal(scheduler, &open.change);
+            if let Some(reason) = refusal.or_else(|| self.disabled_in_words(&scheduler.name)) {
                 self.record(id, scheduler, Verdict::Ignored, reason);
             } else if scheduler.filters == 0 {
                 self.record(id, scheduler, Verdict::Important, "important".to_owned());

@@ -1,13 +1,14 @@
 //! The words and ids of Stampmill. This crate decides nothing: it does no I/O, reads no clock and holds no state.
 //!
 //! Modules in reading order, which is the data's order: a [`change`] arrives, names a [`source`], becomes a [`buildset`] of requests, each of
-//! which a [`worker`] turns into a [`build`] by running a [`job`], with its [`lock`]s. [`ids`], [`time`], [`outcome`], [`property`] and [`grant`] are the words
-//! they share.
+//! which a [`worker`] turns into a [`build`] by running a [`job`], with its [`lock`]s. [`ids`], [`time`], [`outcome`], [`property`], [`grant`]
+//! and [`halt`] are the words they share.
 
 pub mod build;
 pub mod buildset;
 pub mod change;
 pub mod grant;
+pub mod halt;
 pub mod ids;
 pub mod job;
 pub mod lock;
@@ -24,6 +25,7 @@ pub use build::{
 pub use buildset::{Buildset, BuildsetState, Parent, Request, RequestState};
 pub use change::{Change, Decision, SeenChange, Verdict};
 pub use grant::{Grant, PluginLimits};
+pub use halt::Halt;
 pub use ids::{
     BuildId, BuilderName, BuildsetId, ChangeId, ChangeSourceName, LockName, NoticeId, ReporterName, RequestId,
     SchedulerName, WorkerName,

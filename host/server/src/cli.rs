@@ -16,6 +16,7 @@ mod failure;
 mod init;
 mod limits;
 mod logs;
+mod operating;
 mod output;
 mod plugins;
 mod prompt;
@@ -97,6 +98,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Cancel(args) => asking::cancel(args).await,
         Command::Rebuild(args) => asking::rebuild(args).await,
         Command::Explain(args) => explaining::run(args).await,
+        Command::Scheduler(command) => operating::scheduler(command).await,
         Command::Reload(args) => asking::reload(args).await,
         Command::User(command) => accounts::user(command).await,
         Command::Token(command) => accounts::token(command).await,

@@ -9,7 +9,7 @@ use stampmill_model::{ChangeSourceName, Digest, RequestId};
 use stampmill_runtime::{HookRequest, Surroundings};
 use stampmill_service::{
     Ask, BuilderView, Catalogue, ChangeSourceKind, ChangeSourceView, Event, Figures, HookAnswer, HookCall, Host,
-    PluginView, ReloadError, SchedulerView, StepOfJob, Unavailable, WorkerState, WorkerView,
+    PluginView, ReloadError, SchedulerNow, SchedulerView, StepOfJob, Unavailable, WorkerState, WorkerView,
 };
 use tokio::sync::{Mutex, broadcast};
 
@@ -137,6 +137,10 @@ impl Host for RunningHost {
             }
         };
         Ok(composition.loaded.engine.change_sources.iter().map(view).collect())
+    }
+
+    async fn schedulers(&self) -> Result<Vec<SchedulerNow>, Unavailable> {
+        self.shared.driver.view(|engine, now| engine.schedulers(now)).await.map_err(unavailable)
     }
 
     fn catalogue(&self) -> Arc<Catalogue> {

@@ -111,10 +111,7 @@ fn event_of(write: &Write) -> Option<Event> {
             finished: matches!(build.state, BuildState::Finished { .. }),
         }),
         Write::Cursor(source, _) => Some(Event::ChangeSourceChanged { name: source.to_string() }),
-        Write::BuildSequence(..)
-        | Write::Delivery(_)
-        | Write::SchedulerState(..)
-        | Write::Notice(_)
-        | Write::NoticeDone(_) => None,
+        Write::SchedulerState(scheduler, _) => Some(Event::SchedulerChanged { scheduler: scheduler.clone() }),
+        Write::BuildSequence(..) | Write::Delivery(_) | Write::Notice(_) | Write::NoticeDone(_) => None,
     }
 }

@@ -101,7 +101,7 @@ impl Service {
         }
         let mut stamps = ask.stamps;
         if ask.only != StampChoice::default() {
-            let codebase = self.only_codebase(builder.as_ref(), scheduler.as_ref())?;
+            let codebase = self.only_codebase(builder.as_ref(), scheduler.as_ref()).await?;
             stamps.entry(codebase).or_insert(ask.only);
         }
         for choice in stamps.values() {
@@ -310,7 +310,7 @@ impl Service {
         }
     }
 
-    async fn done(&self, ask: Ask) -> Result<(), ServiceError> {
+    pub(crate) async fn done(&self, ask: Ask) -> Result<(), ServiceError> {
         match self.ask(ask).await? {
             Answer::Done => Ok(()),
             other => Err(odd(&other)),
@@ -335,17 +335,20 @@ impl Service {
     }
 
     /// The only codebase of the force scheduler that a force will go through.
-    fn only_codebase(
+    async fn only_codebase(
         &self,
         builder: Option<&BuilderName>,
         scheduler: Option<&SchedulerName>,
     ) -> Result<String, ServiceError> {
+        let now = self.host.schedulers().await?;
+        let is_disabled = |name: &SchedulerName| now.iter().any(|now| now.name == *name && now.disabled.is_some());
         let catalogue = self.catalogue();
-        let found = catalogue.schedulers.iter().find(|candidate| {
+        let mut fit = catalogue.schedulers.iter().filter(|candidate| {
             candidate.is_force()
                 && scheduler.is_none_or(|name| candidate.name == *name)
                 && builder.is_none_or(|name| candidate.builders.contains(name))
         });
+        let found = fit.clone().find(|candidate| !is_disabled(&candidate.name)).or_else(|| fit.next());
         let codebases = found.map(|scheduler| scheduler.codebases.as_slice()).unwrap_or_default();
         match codebases {
             [only] => Ok(only.codebase.clone()),
@@ -393,7 +396,7 @@ fn check_property_names<'a>(names: impl ExactSizeIterator<Item = &'a String>) ->
     }
 }
 
-fn fit_reason(reason: String) -> Result<String, ServiceError> {
+pub(crate) fn fit_reason(reason: String) -> Result<String, ServiceError> {
     if reason.len() > REASON_BYTES_MAX {
         return Err(ServiceError::Invalid(format!("the reason is longer than {REASON_BYTES_MAX} bytes; shorten it")));
     }

@@ -1,6 +1,6 @@
 //! What happened, for pages and programs that watch. An event says where to look, not what is there: whoever gets it reads anew.
 
-use stampmill_model::{BuildId, BuilderName, BuildsetId, ChangeId, LogName, RequestId, WorkerName};
+use stampmill_model::{BuildId, BuilderName, BuildsetId, ChangeId, LogName, RequestId, SchedulerName, WorkerName};
 
 /// Something changed. Sent after it is durable, except for [`Event::LogGrew`].
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -53,6 +53,11 @@ pub enum Event {
     ChangeSourceChanged {
         /// Its name.
         name: String,
+    },
+    /// A scheduler waits with something else, or was enabled or disabled.
+    SchedulerChanged {
+        /// Which.
+        scheduler: SchedulerName,
     },
     /// Another configuration is in force.
     ConfigReloaded,

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use stampmill_engine::input::{Force, Rebuild, Submission, Try};
 use stampmill_engine::{Answer, Explanation, Input, ReplyTo};
-use stampmill_model::{BuildId, ChangeSourceName, Outcome, RequestId, SeenChange, Wall};
+use stampmill_model::{BuildId, ChangeSourceName, Outcome, RequestId, SchedulerName, SeenChange, Wall};
 use tokio::sync::broadcast;
 
 use crate::event::Event;
-use crate::view::{Catalogue, ChangeSourceView, WorkerView};
+use crate::view::{Catalogue, ChangeSourceView, SchedulerNow, WorkerView};
 
 /// The running host: takes asks to the engine and tells what is going on.
 ///
@@ -31,6 +31,9 @@ pub trait Host: Send + Sync + 'static {
 
     /// Configured change sources in the order of the file, with the state of their polls.
     async fn change_sources(&self) -> Result<Vec<ChangeSourceView>, Unavailable>;
+
+    /// Configured schedulers in the order of the file, as they are now.
+    async fn schedulers(&self) -> Result<Vec<SchedulerNow>, Unavailable>;
 
     /// What the configuration that is in force defines. Cheap: called on every page.
     fn catalogue(&self) -> Arc<Catalogue>;
@@ -83,6 +86,17 @@ pub enum Ask {
         /// Who.
         by: String,
     },
+    /// Disable a scheduler.
+    DisableScheduler {
+        /// Which.
+        scheduler: SchedulerName,
+        /// Who.
+        by: String,
+        /// Why; may be empty.
+        reason: String,
+    },
+    /// Enable a scheduler again.
+    EnableScheduler(SchedulerName),
     /// Poll now.
     PollNow(ChangeSourceName),
     /// Take a change.
@@ -108,6 +122,10 @@ impl Ask {
             Self::CancelBuild { build, reason } => Input::BuildCancelAsked { build, reason, reply },
             Self::CancelRequest { request, reason } => Input::RequestCancelAsked { request, reason, reply },
             Self::Approve { request, approved, by } => Input::ApprovalGiven { request, approved, by, reply },
+            Self::DisableScheduler { scheduler, by, reason } => {
+                Input::SchedulerDisabled { scheduler, by, reason, reply }
+            }
+            Self::EnableScheduler(scheduler) => Input::SchedulerEnabled { scheduler, reply },
             Self::PollNow(source) => Input::PollNow { source, reply },
             Self::SendChange { change, codebase, trusted } => Input::ChangeSent { change, codebase, trusted, reply },
         }

@@ -3,7 +3,8 @@
 //!
 //! Modules in reading order: [`host`] is what the door leads to, [`view`] and [`event`] what can be seen there; [`permission`] is the table of
 //! who may do what; [`access`], [`identity`], [`password`] and [`secret`] find out who asks; [`Service`] joins it, with [`accounts`] for users
-//! and tokens, [`asks`] for what is asked to be done, [`queries`] for what is asked to be seen, and [`Watching`] for who goes on looking.
+//! and tokens, [`asks`] for what is asked to be done,
+//! `operating` for what operators switch, [`queries`] for what is asked to be seen, and [`Watching`] for who goes on looking.
 
 pub mod access;
 pub mod accounts;
@@ -16,6 +17,7 @@ mod explained;
 pub mod host;
 pub mod identity;
 pub mod limits;
+mod operating;
 pub mod password;
 pub mod permission;
 pub mod queries;
@@ -35,8 +37,8 @@ pub use identity::Identity;
 pub use permission::{Action, Permission, Role};
 pub use queries::{BuildPage, BuilderState, BuildsetPage, Home, Reading, Waiting};
 pub use view::{
-    BuilderView, Catalogue, ChangeSourceKind, ChangeSourceView, PluginUse, PluginView, SchedulerView, StepOfJob,
-    WorkerState, WorkerView,
+    BuilderView, Catalogue, ChangeSourceKind, ChangeSourceView, PluginUse, PluginView, SchedulerNow, SchedulerView,
+    StepOfJob, WorkerState, WorkerView,
 };
 pub use watching::Watching;
 

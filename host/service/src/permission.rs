@@ -10,7 +10,7 @@ pub enum Role {
     Viewer,
     /// Starts and ends builds.
     Developer,
-    /// Answers for what is built: approves, sends changes.
+    /// Answers for what is built: approves, sends changes, switches schedulers.
     Operator,
     /// Everything, users and tokens too.
     Admin,
@@ -65,6 +65,8 @@ pub enum Action {
     Submit,
     /// Send a change.
     SendChange,
+    /// Disable and enable schedulers.
+    SwitchSchedulers,
     /// See notices that could not be delivered: their errors may name addresses.
     ReadNotices,
     /// Read the configuration again.
@@ -77,7 +79,7 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Read,
         Self::Force,
         Self::Try,
@@ -87,6 +89,7 @@ impl Action {
         Self::Approve,
         Self::Submit,
         Self::SendChange,
+        Self::SwitchSchedulers,
         Self::ReadNotices,
         Self::Reload,
         Self::ManageUsers,
@@ -99,7 +102,9 @@ impl Action {
         match self {
             Self::Read => Role::Viewer,
             Self::Force | Self::Try | Self::Cancel | Self::Rebuild | Self::PollNow => Role::Developer,
-            Self::Approve | Self::Submit | Self::SendChange | Self::ReadNotices => Role::Operator,
+            Self::Approve | Self::Submit | Self::SendChange | Self::SwitchSchedulers | Self::ReadNotices => {
+                Role::Operator
+            }
             Self::Reload | Self::ManageUsers | Self::ManageTokens => Role::Admin,
         }
     }
@@ -117,6 +122,7 @@ impl Action {
             Self::Approve => "approve builds",
             Self::Submit => "submit source stamps",
             Self::SendChange => "send changes",
+            Self::SwitchSchedulers => "disable and enable schedulers",
             Self::ReadNotices => "see undelivered notices",
             Self::Reload => "reload the configuration",
             Self::ManageUsers => "manage users",
@@ -155,6 +161,7 @@ mod tests {
                 (Action::Approve, Role::Operator),
                 (Action::Submit, Role::Operator),
                 (Action::SendChange, Role::Operator),
+                (Action::SwitchSchedulers, Role::Operator),
                 (Action::ReadNotices, Role::Operator),
                 (Action::Reload, Role::Admin),
                 (Action::ManageUsers, Role::Admin),

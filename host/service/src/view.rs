@@ -1,6 +1,7 @@
 //! What pages and programs are shown of the running host. The server fills these in; they hold no secret.
 
 use stampmill_engine::config::CodebaseDefault;
+pub use stampmill_engine::output::SchedulerNow;
 use stampmill_model::{
     BuildId, BuilderName, ChangeSourceName, Digest, Grant, Milliseconds, SchedulerName, Tier, Wall, WorkerInfo,
     WorkerName,

@@ -1,5 +1,6 @@
 //! Between the model and the rows: the one place that knows both.
 
+mod halt;
 mod locks;
 mod network;
 
@@ -438,6 +439,7 @@ pub(crate) fn scheduler_to_row(state: &SchedulerState) -> SchedulerRow {
         batches: state.batches.iter().map(batch).collect(),
         next_firing: state.next_firing.map(|at| at.0),
         done_until: state.done_until.map(|at| at.0),
+        disabled: state.disabled.as_ref().map(halt::to_row),
     }
 }
 
@@ -451,6 +453,7 @@ pub(crate) fn scheduler_from_row(row: SchedulerRow) -> SchedulerState {
         batches: row.batches.into_iter().map(batch).collect(),
         next_firing: row.next_firing.map(Steady),
         done_until: row.done_until.map(Wall),
+        disabled: row.disabled.map(halt::from_row),
     }
 }
 

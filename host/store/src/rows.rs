@@ -9,6 +9,7 @@ mod buildset;
 mod change;
 #[cfg(test)]
 mod golden;
+mod halt;
 mod journal;
 mod network;
 mod outbox;
@@ -18,6 +19,7 @@ mod shared;
 pub(crate) use build::{BuildRow, BuildStateRow, HeldLockRow, StepRow, StepStateRow};
 pub(crate) use buildset::{BuildsetRow, BuildsetStateRow, RequestRow, RequestStateRow};
 pub(crate) use change::{ChangeRow, DecisionRow, SeenRow, VerdictRow};
+pub(crate) use halt::HaltRow;
 pub(crate) use journal::{EntryRow, RecordRow};
 pub(crate) use network::{AttemptRow, EndRow, NetworkRow, ProtocolRow};
 pub(crate) use outbox::{

@@ -242,7 +242,16 @@ pub(crate) fn scheduler_state() -> SchedulerState {
         ],
         next_firing: Some(Steady(600)),
         done_until: Some(Wall(700)),
+        disabled: None,
     }
+}
+
+pub(crate) fn disabled_scheduler_state() -> SchedulerState {
+    SchedulerState { disabled: Some(halt("the compiler is broken")), ..SchedulerState::default() }
+}
+
+pub(crate) fn halt(reason: &str) -> Halt {
+    Halt { by: "ann".to_owned(), reason: reason.to_owned(), at: Wall(800) }
 }
 
 pub(crate) fn delivery(id: &str, at: u64) -> Delivery {

@@ -334,24 +334,31 @@ pub(crate) fn change_source(source: service::ChangeSourceView) -> wire::ChangeSo
     }
 }
 
-pub(crate) fn scheduler(scheduler: &service::SchedulerView) -> wire::Scheduler {
+pub(crate) fn scheduler((scheduler, now): (service::SchedulerView, service::SchedulerNow)) -> wire::Scheduler {
     wire::Scheduler {
         name: scheduler.name.to_string(),
-        kind: scheduler.kind.clone(),
-        when: scheduler.when.clone(),
+        kind: scheduler.kind,
+        when: scheduler.when,
         builders: texts(&scheduler.builders),
         codebases: scheduler
             .codebases
-            .iter()
+            .into_iter()
             .map(|default| wire::CodebaseDefault {
-                codebase: default.codebase.clone(),
-                repository: default.repository.clone(),
-                branch: default.branch.clone(),
-                revision: default.revision.clone(),
+                codebase: default.codebase,
+                repository: default.repository,
+                branch: default.branch,
+                revision: default.revision,
             })
             .collect(),
-        filters: scheduler.filters.clone(),
+        filters: scheduler.filters,
+        disabled: now.disabled.map(halt),
+        waiting: now.waiting,
+        next_at: now.next_at.map(time),
     }
+}
+
+fn halt(halt: model::Halt) -> wire::Halt {
+    wire::Halt { by: halt.by, reason: halt.reason, since: time(halt.at) }
 }
 
 pub(crate) fn plugin(plugin: &service::PluginView) -> wire::Plugin {

@@ -70,6 +70,7 @@ impl EventsQuery {
             Event::ChangeChanged { .. }
             | Event::BuildsetChanged { .. }
             | Event::WorkerChanged { .. }
+            | Event::SchedulerChanged { .. }
             | Event::ChangeSourceChanged { .. } => false,
         }
     }
@@ -88,6 +89,7 @@ fn told(event: &Event) -> (&'static str, Value) {
         }
         Event::WorkerChanged { worker } => ("worker", json!({ "name": worker })),
         Event::ChangeSourceChanged { name } => ("change-source", json!({ "name": name })),
+        Event::SchedulerChanged { scheduler } => ("scheduler", json!({ "name": scheduler })),
         Event::ConfigReloaded => ("config", json!({})),
     }
 }

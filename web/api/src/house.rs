@@ -50,8 +50,29 @@ pub(crate) async fn poll_now(
     Ok(Json(wire::Done { done: true }))
 }
 
-pub(crate) async fn schedulers(State(door): State<Door>) -> Answer<wire::List<wire::Scheduler>> {
-    Ok(Json(convert::whole(door.service.catalogue().schedulers.iter().map(convert::scheduler))))
+pub(crate) async fn schedulers(State(door): State<Door>, Who(who): Who) -> Answer<wire::List<wire::Scheduler>> {
+    let schedulers = door.service.schedulers(&who).await?;
+    Ok(Json(convert::whole(schedulers.into_iter().map(convert::scheduler))))
+}
+
+pub(crate) async fn disable_scheduler(
+    State(door): State<Door>,
+    Who(who): Who,
+    At(name): At<String>,
+    Sent(body): Sent<wire::ReasonBody>,
+) -> Answer<wire::Done> {
+    door.service.disable_scheduler(&who, &name, body.reason).await?;
+    Ok(Json(wire::Done { done: true }))
+}
+
+pub(crate) async fn enable_scheduler(
+    State(door): State<Door>,
+    Who(who): Who,
+    At(name): At<String>,
+    Sent(wire::NothingBody {}): Sent<wire::NothingBody>,
+) -> Answer<wire::Done> {
+    door.service.enable_scheduler(&who, &name).await?;
+    Ok(Json(wire::Done { done: true }))
 }
 
 pub(crate) async fn plugins(State(door): State<Door>) -> Answer<wire::List<wire::Plugin>> {

@@ -291,6 +291,7 @@ fn concerns(event: &Event, at: &LogAt) -> bool {
         | Event::RequestChanged { .. }
         | Event::WorkerChanged { .. }
         | Event::ChangeSourceChanged { .. }
+        | Event::SchedulerChanged { .. }
         | Event::ConfigReloaded => false,
     }
 }

@@ -236,7 +236,7 @@ fn leading() -> Vec<Route> {
 
 fn housekeeping() -> Vec<Route> {
     use Verb::{Get, Post};
-    use wire::{ChangeSource, Done, ForceBody, List, Made, NothingBody, Notice, Plugin, Scheduler, Worker};
+    use wire::{ChangeSource, Done, ForceBody, List, Made, NothingBody, Notice, Plugin, ReasonBody, Scheduler, Worker};
     vec![
         Route::new(Get, "/api/v1/workers", READ, "Workers", house::workers).json::<List<Worker>>(),
         Route::new(Get, "/api/v1/change-sources", READ, "Change sources", house::change_sources)
@@ -254,6 +254,24 @@ fn housekeeping() -> Vec<Route> {
         )
         .sent::<ForceBody>()
         .created::<Made>(),
+        Route::new(
+            Post,
+            "/api/v1/schedulers/{name}/disable",
+            needs(Action::SwitchSchedulers),
+            "Let a scheduler start nothing until it is enabled",
+            house::disable_scheduler,
+        )
+        .sent::<ReasonBody>()
+        .json::<Done>(),
+        Route::new(
+            Post,
+            "/api/v1/schedulers/{name}/enable",
+            needs(Action::SwitchSchedulers),
+            "Enable a scheduler again",
+            house::enable_scheduler,
+        )
+        .sent::<NothingBody>()
+        .json::<Done>(),
         Route::new(Get, "/api/v1/plugins", READ, "Plugins: what they ask for and what is granted", house::plugins)
             .json::<List<Plugin>>(),
         Route::new(

@@ -2,6 +2,7 @@
 //!
 //! Times are RFC 3339 in UTC with milliseconds. Unknown fields of what is sent are refused.
 
+mod halt;
 mod network;
 mod sent;
 mod sharing;
@@ -12,6 +13,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
+pub(crate) use halt::Halt;
 pub(crate) use network::{Network, NetworkAttempt};
 pub(crate) use sent::{
     ApproveBody, ChangeBody, ForceBody, NothingBody, ReasonBody, StampChoice, SubmitBody, TokenBody, TryBody, UserBody,
@@ -345,6 +347,12 @@ pub(crate) struct Scheduler {
     pub builders: Vec<String>,
     pub codebases: Vec<CodebaseDefault>,
     pub filters: Vec<String>,
+    /// Null while it is enabled.
+    pub disabled: Option<Halt>,
+    /// How many changes wait with it.
+    pub waiting: usize,
+    /// When it makes a buildset next, as far as that is planned.
+    pub next_at: Option<Time>,
 }
 
 /// What a scheduler takes where no change says otherwise.

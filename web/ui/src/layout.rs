@@ -20,10 +20,11 @@ pub(crate) struct Page<'a> {
     pub(crate) body: Markup,
 }
 
-const MENU: [(&str, &str); 5] = [
+const MENU: [(&str, &str); 6] = [
     ("/", "Home"),
     ("/builders", "Builders"),
     ("/changes", "Changes"),
+    ("/schedulers", "Schedulers"),
     ("/workers", "Workers"),
     ("/plugins", "Plugins"),
 ];

@@ -11,6 +11,7 @@ pub(crate) mod home;
 pub(crate) mod log;
 pub(crate) mod login;
 pub(crate) mod plugins;
+pub(crate) mod schedulers;
 mod tables;
 pub(crate) mod workers;
 

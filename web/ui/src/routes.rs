@@ -4,7 +4,9 @@ use axum::handler::Handler;
 use axum::routing::{MethodFilter, MethodRouter, on};
 use stampmill_service::{Action, Permission};
 
-use crate::pages::{about, build, builder, builders, buildset, change, changes, home, log, login, plugins, workers};
+use crate::pages::{
+    about, build, builder, builders, buildset, change, changes, home, log, login, plugins, schedulers, workers,
+};
 use crate::{Ui, assets};
 
 /// A page or form.
@@ -55,6 +57,9 @@ pub fn routes() -> Vec<Route> {
         page("/changes", READ, changes::show),
         page("/changes/{id}", READ, change::show),
         form("/change-sources/{name}/poll", needs(Action::PollNow), changes::poll_now),
+        page("/schedulers", READ, schedulers::show),
+        form("/schedulers/{name}/disable", needs(Action::SwitchSchedulers), schedulers::disable),
+        form("/schedulers/{name}/enable", needs(Action::SwitchSchedulers), schedulers::enable),
         page("/workers", READ, workers::show),
         page("/plugins", READ, plugins::show),
         page("/about", READ, about::show),

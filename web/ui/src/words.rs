@@ -32,10 +32,10 @@ pub(crate) fn badge(word: &str) -> Markup {
         "warnings" => "!",
         "failure" | "failed" => "✗",
         "exception" => "⚡",
-        "cancelled" | "refused" => "⊘",
+        "cancelled" | "refused" | "disabled" => "⊘",
         "skipped" => "–",
         "retry" => "↻",
-        "running" | "dispatched" | "cancelling" | "connected" => "●",
+        "running" | "dispatched" | "cancelling" | "connected" | "enabled" => "●",
         _ => "○",
     };
     html! { span class={ "badge " (word) } { span.sign aria-hidden="true" { (sign) } (word) } }

@@ -37,7 +37,11 @@ async fn get(house: &House, path: &str, headers: &[(&str, &str)]) -> Answer {
 }
 
 fn address(route: &Route) -> String {
-    let name = if route.path.contains("change-sources") { "app" } else { "linux" };
+    let name = match route.path {
+        path if path.contains("change-sources") => "app",
+        path if path.contains("schedulers") => "force",
+        _ => "linux",
+    };
     let id = if route.path.contains("changes") || route.path.contains("steps") { "1" } else { "2" };
     route.path.replace("{name}", name).replace("{id}", id).replace("{step}", "1").replace("{log}", "stdio")
 }
@@ -94,8 +98,17 @@ async fn hostile_texts_are_shown_as_they_are() {
     let house = House::new(Access::default());
     let bearer = format!("Bearer {}", house.token(Role::Viewer));
     let shown = HOSTILE.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
-    for page in ["/", "/builders/linux", "/builds/1", "/buildsets/3", "/changes", "/changes/1", "/workers", "/plugins"]
-    {
+    for page in [
+        "/",
+        "/builders/linux",
+        "/builds/1",
+        "/buildsets/3",
+        "/changes",
+        "/changes/1",
+        "/schedulers",
+        "/workers",
+        "/plugins",
+    ] {
         let answer = get(&house, page, &[("authorization", &bearer)]).await;
         assert!(answer.text.contains(&shown), "{page}: {}", answer.text);
     }
@@ -257,6 +270,42 @@ async fn what_is_not_there_says_so() {
         assert!(answer.text.contains("Nothing here"), "{path}");
         assert!(answer.headers.contains_key("content-security-policy"), "{path}");
     }
+}
+
+#[tokio::test]
+async fn the_schedulers_page_shows_what_each_waits_with_and_a_button_to_those_who_may() {
+    let house = House::new(Access::default());
+    let (cookie, csrf) = house.log_in(Role::Operator).await;
+    let own = [("cookie", cookie.as_str()), ("host", "ci.example"), ("origin", "http://ci.example")];
+    let page = get(&house, "/schedulers", &own).await.text;
+    let card = |page: &str, name: &str| {
+        let from =
+            page.split(&format!("id=\"scheduler-{name}\"")).nth(1).unwrap_or_else(|| panic!("no {name}: {page}"));
+        from.split("</article>").next().unwrap().to_owned()
+    };
+    let (quick, force, night) = (card(&page, "quick"), card(&page, "force"), card(&page, "night"));
+    assert!(quick.contains("Disabled by ann: &lt;script&gt;") && quick.contains("3 changes wait"), "{quick}");
+    assert!(quick.contains("action=\"/schedulers/quick/enable\"") && !quick.contains("/disable"), "{quick}");
+    assert!(force.contains(">force<") && force.contains("when a person asks"), "{force}");
+    assert!(force.contains("action=\"/schedulers/force/disable\"") && !force.contains("/enable"), "{force}");
+    assert!(night.contains("Next at 2026-03-01 12:00:00 UTC"), "{night}");
+    let viewer = format!("Bearer {}", house.token(Role::Developer));
+    let seen = get(&house, "/schedulers", &[("authorization", &viewer)]).await.text;
+    assert!(seen.contains("Disabled by ann") && !seen.contains("<button"), "{seen}");
+
+    for (path, form) in [("/schedulers/force/disable", "&reason=a+%26+b"), ("/schedulers/quick/enable", "")] {
+        let answer = send(&house, "POST", path, &own, &format!("csrf={csrf}{form}")).await;
+        assert_eq!(
+            (answer.status, &answer.headers["location"]),
+            (StatusCode::SEE_OTHER, &"/schedulers".parse().unwrap())
+        );
+    }
+    let disabled = Ask::DisableScheduler { scheduler: "force".into(), by: "operator".into(), reason: "a & b".into() };
+    assert_eq!(house.host.asked().0, [disabled, Ask::EnableScheduler("quick".into())]);
+    let unknown = send(&house, "POST", "/schedulers/quikc/enable", &own, &format!("csrf={csrf}")).await;
+    assert_eq!(unknown.status, StatusCode::NOT_FOUND);
+    assert!(unknown.text.contains("did you mean"), "{}", unknown.text);
+    assert_eq!(house.host.asked().0, []);
 }
 
 #[tokio::test]

@@ -111,10 +111,17 @@ impl Engine {
                 continue;
             }
             self.regroup(scheduler);
-            for batch in self.schedulers.get(&scheduler.name).into_iter().flat_map(|state| &state.batches) {
-                if let Some(at) = batch.fires_at {
-                    self.timers.set(Timer::Batch(scheduler.name.clone(), batch.branch.clone()), at);
-                }
+            if !self.is_disabled(&scheduler.name) {
+                self.plan_batches(scheduler);
+            }
+        }
+    }
+
+    /// Starts the timers of a scheduler's batches.
+    pub(crate) fn plan_batches(&mut self, scheduler: &Scheduler) {
+        for batch in self.schedulers.get(&scheduler.name).into_iter().flat_map(|state| &state.batches) {
+            if let Some(at) = batch.fires_at {
+                self.timers.set(Timer::Batch(scheduler.name.clone(), batch.branch.clone()), at);
             }
         }
     }

@@ -17,6 +17,9 @@ impl Engine {
         }
         let config = Arc::clone(&self.config);
         for position in self.lookup.dependents(upstream).to_vec() {
+            if self.is_disabled(&config.schedulers[position].name) {
+                continue;
+            }
             let new = NewBuildset {
                 parent: Some(Parent::Dependent(set.id)),
                 authors: set.blamelist.clone(),

@@ -65,17 +65,21 @@ impl Engine {
                     "scheduler `{name}` does not list builder `{builder}`; add it to the scheduler's `builders`"
                 )));
             }
+            self.check_enabled(found)?;
             return Ok(found);
         }
         let Some(builder) = &force.builder else {
             return Err(Refusal::NotAllowed("a force needs a builder or a scheduler of kind `force`".to_owned()));
         };
-        let found = schedulers.iter().find(|scheduler| scheduler.kind == SchedulerKind::Force && lists(scheduler));
-        found.ok_or_else(|| {
+        let mut listing = schedulers.iter().filter(|it| it.kind == SchedulerKind::Force && lists(it)).peekable();
+        let first = listing.peek().copied().ok_or_else(|| {
             Refusal::NotAllowed(format!(
                 "no scheduler of kind `force` lists builder `{builder}`; add one, or add the builder to its `builders`"
             ))
-        })
+        })?;
+        let found = listing.find(|scheduler| !self.is_disabled(&scheduler.name)).unwrap_or(first);
+        self.check_enabled(found)?;
+        Ok(found)
     }
 
     fn check_builder(&self, builder: &BuilderName) -> Result<(), Refusal> {

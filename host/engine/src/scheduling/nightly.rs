@@ -18,6 +18,9 @@ impl Engine {
         for scheduler in &config.schedulers {
             let SchedulerKind::Nightly { .. } = scheduler.kind else { continue };
             let name = &scheduler.name;
+            if self.is_disabled(name) {
+                continue;
+            }
             let state = self.schedulers.entry(name.clone()).or_default();
             // What is done in a future that the clock has taken back is not done.
             let done = state.done_until.filter(|done| *done <= now + CLOCK_AHEAD_MOST);
@@ -31,7 +34,8 @@ impl Engine {
         }
     }
 
-    fn plan_night(&mut self, name: &SchedulerName, kind: &SchedulerKind, done: Wall) {
+    /// Plans the first time after what is done.
+    pub(crate) fn plan_night(&mut self, name: &SchedulerName, kind: &SchedulerKind, done: Wall) {
         if let Some(next) = next_after(kind, done) {
             self.nights.set(name.clone(), next);
         }

@@ -19,11 +19,18 @@ impl Engine {
         }
         for scheduler in &config.schedulers {
             let SchedulerKind::Periodic { every } = scheduler.kind else { continue };
-            let latest = self.now.steady + every;
-            let planned = self.schedulers.get(&scheduler.name).and_then(|state| state.next_firing);
-            let at = planned.map_or(self.now.steady, |planned| planned.min(latest));
-            self.timers.set(Timer::Periodic(scheduler.name.clone()), at);
+            if !self.is_disabled(&scheduler.name) {
+                self.plan_periodic(&scheduler.name, every);
+            }
         }
+    }
+
+    /// Starts the timer of a periodic scheduler.
+    pub(crate) fn plan_periodic(&mut self, name: &SchedulerName, every: Milliseconds) {
+        let latest = self.now.steady + every;
+        let planned = self.schedulers.get(name).and_then(|state| state.next_firing);
+        let at = planned.map_or(self.now.steady, |planned| planned.min(latest));
+        self.timers.set(Timer::Periodic(name.clone()), at);
     }
 
     /// Makes a buildset of the defaults and plans the next one. Firings that were missed are not made up for.

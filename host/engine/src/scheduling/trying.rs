@@ -17,6 +17,7 @@ impl Engine {
     pub(crate) fn tried(&mut self, tried: Try) -> Result<Answer, Refusal> {
         let config = Arc::clone(&self.config);
         let (scheduler, trusted) = try_scheduler(&config.schedulers, &tried)?;
+        self.check_enabled(scheduler)?;
         let codebase = patched_codebase(scheduler, tried.codebase)?;
         let builders = if tried.builders.is_empty() { &scheduler.builders } else { &tried.builders };
         let wishes = self.wishes(scheduler, builders, None);

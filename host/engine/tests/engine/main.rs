@@ -14,5 +14,6 @@ mod reporting;
 mod restarting;
 mod scheduling;
 mod setup;
+mod switching;
 mod trying;
 mod world;

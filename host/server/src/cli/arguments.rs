@@ -2,6 +2,7 @@
 
 mod accounts;
 mod asking;
+mod operating;
 
 use std::path::PathBuf;
 
@@ -13,6 +14,7 @@ pub(crate) use self::asking::{
     ApproveArgs, BuildsArgs, BuildsState, CancelArgs, ChangeArgs, ExplainArgs, ForceArgs, LogArgs, RebuildArgs,
     Subject, Target, TargetArgs, TryArgs,
 };
+pub(crate) use self::operating::SchedulerCommand;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -81,6 +83,9 @@ pub(crate) enum Command {
     Rebuild(RebuildArgs),
     /// Why a request waits, why a build exists, why a change was or was not built
     Explain(ExplainArgs),
+    /// List, disable and enable schedulers while the host runs
+    #[command(subcommand)]
+    Scheduler(SchedulerCommand),
     /// Let the host read its configuration again; builds go on
     Reload(TargetArgs),
     /// Add, list and remove the people who may log in

@@ -156,6 +156,24 @@ pub(crate) struct ChangesTaken {
     pub(crate) changes: Vec<u64>,
 }
 
+/// A scheduler.
+#[derive(Deserialize, Debug)]
+pub(crate) struct Scheduler {
+    pub(crate) name: String,
+    pub(crate) kind: String,
+    pub(crate) when: String,
+    pub(crate) disabled: Option<Halt>,
+    pub(crate) waiting: u64,
+    pub(crate) next_at: Option<String>,
+}
+
+/// Who halted something, and why.
+#[derive(Deserialize, Debug)]
+pub(crate) struct Halt {
+    pub(crate) by: String,
+    pub(crate) reason: String,
+}
+
 /// A user.
 #[derive(Deserialize, Debug)]
 pub(crate) struct User {

@@ -95,7 +95,12 @@ impl Host for FakeHost {
                 Answer::Buildset { id: BuildsetId(3), requests: vec![RequestId(3)] }
             }
             Ask::SendChange { .. } => Answer::ChangesTaken(vec![ChangeId(1)]),
-            Ask::CancelBuild { .. } | Ask::CancelRequest { .. } | Ask::Approve { .. } | Ask::PollNow(_) => Answer::Done,
+            Ask::CancelBuild { .. }
+            | Ask::CancelRequest { .. }
+            | Ask::Approve { .. }
+            | Ask::DisableScheduler { .. }
+            | Ask::EnableScheduler(_)
+            | Ask::PollNow(_) => Answer::Done,
         };
         self.asks.lock().expect("no test panics with it").push(ask);
         Ok(answer)
@@ -146,6 +151,17 @@ impl Host for FakeHost {
         Ok(vec![source("app", poller, Some(HOSTILE.into())), source("forge", ChangeSourceKind::Hook, None)])
     }
 
+    async fn schedulers(&self) -> Result<Vec<SchedulerNow>, Unavailable> {
+        let halt = Halt { by: "ann".into(), reason: HOSTILE.into(), at: Wall(NOON) };
+        let now =
+            |name: &str, disabled, waiting, next_at| SchedulerNow { name: name.into(), disabled, waiting, next_at };
+        Ok(vec![
+            now("quick", Some(halt), 3, None),
+            now("force", None, 0, None),
+            now("night", None, 0, Some(Wall(NOON))),
+        ])
+    }
+
     fn catalogue(&self) -> Arc<Catalogue> {
         Arc::clone(&self.catalogue)
     }
@@ -186,22 +202,27 @@ fn catalogue() -> Catalogue {
         job: "c-project".into(),
         steps: ["git", "compile", "test"].map(|step| StepOfJob { name: step.into(), plugin: "shell".into() }).into(),
     };
+    let scheduler = |name: &str, kind: &str, when: &str| SchedulerView {
+        name: name.into(),
+        kind: kind.into(),
+        when: when.into(),
+        builders: vec!["linux".into()],
+        codebases: vec![CodebaseDefault {
+            codebase: "app".into(),
+            repository: "https://git.example/app.git".into(),
+            branch: Some("main".into()),
+            revision: None,
+        }],
+        filters: vec![],
+    };
     Catalogue {
         title: "Mill & <i>Co".into(),
         builders: vec![builder("linux"), builder("windows")],
-        schedulers: vec![SchedulerView {
-            name: "force".into(),
-            kind: "force".into(),
-            when: "when a person asks".into(),
-            builders: vec!["linux".into()],
-            codebases: vec![CodebaseDefault {
-                codebase: "app".into(),
-                repository: "https://git.example/app.git".into(),
-                branch: Some("main".into()),
-                revision: None,
-            }],
-            filters: vec![],
-        }],
+        schedulers: vec![
+            scheduler("quick", "single-branch", &format!("on changes of `{HOSTILE}`, at once")),
+            scheduler("force", "force", "when a person asks"),
+            scheduler("night", "nightly", "at 03:00"),
+        ],
         plugins: vec![PluginView {
             name: "shell".into(),
             kind: "step".into(),

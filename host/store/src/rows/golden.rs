@@ -82,9 +82,9 @@ fn cases() -> Vec<Case> {
         let row = build_to_row(&build, &mut Vec::new());
         cases.push(case(name, &row, build.clone(), move |row| build_from_row(row, &patches)));
     }
-    cases.push(case("scheduler", &scheduler_to_row(&scheduler_state()), scheduler_state(), |row| {
-        Ok(scheduler_from_row(row))
-    }));
+    for (name, state) in [("scheduler", scheduler_state()), ("scheduler-disabled", disabled_scheduler_state())] {
+        cases.push(case(name, &scheduler_to_row(&state), state, |row| Ok(scheduler_from_row(row))));
+    }
     cases.push(case("delivery", &delivery_to_row(&delivery("d1", 7)), delivery("d1", 7), |row| {
         Ok(delivery_from_row("forge".into(), "d1".to_owned(), row))
     }));

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::blank;
+use super::{HaltRow, blank};
 
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct CountersRow {
@@ -24,6 +24,8 @@ pub(crate) struct SchedulerRow {
     pub(crate) next_firing: Option<u64>,
     #[serde(default, skip_serializing_if = "blank")]
     pub(crate) done_until: Option<u64>,
+    #[serde(default, skip_serializing_if = "blank")]
+    pub(crate) disabled: Option<HaltRow>,
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

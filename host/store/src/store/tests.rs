@@ -266,8 +266,7 @@ fn a_change_is_loaded_while_it_waits_and_an_id_that_never_was_is_passed_over() {
     let (_directory, store) = open();
     let state = SchedulerState {
         batches: vec![output::Batch { branch: None, changes: vec![ChangeId(7), ChangeId(1234)], fires_at: None }],
-        next_firing: None,
-        done_until: None,
+        ..SchedulerState::default()
     };
     store
         .commit(

@@ -2,6 +2,7 @@
 
 mod building;
 mod house;
+mod operating;
 mod teaching;
 
 use serde_json::Value;

@@ -95,6 +95,8 @@ const HELP: &[(&[&str], &str)] = &[
     (&["cancel"], "stampmill cancel --request 40"),
     (&["rebuild"], "stampmill rebuild linux/12 --wait"),
     (&["explain"], "why request 40 waits"),
+    (&["scheduler"], "enable"),
+    (&["scheduler", "disable"], "stampmill scheduler disable nightly"),
     (&["reload"], "Which host:"),
     (&["user"], "password"),
     (&["user", "add"], "--role admin"),

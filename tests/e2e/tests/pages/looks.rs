@@ -16,6 +16,7 @@ fn every_page(build: u64) -> Vec<(String, &'static str)> {
         ("/builders/gated", "waits for the test"),
         ("/changes", "Make the page wide"),
         ("/changes/1", "Make the page wide"),
+        ("/schedulers", "by-hand"),
         ("/workers", "local"),
         ("/plugins", "shell"),
         ("/about", "by-hand"),

@@ -116,6 +116,9 @@ async fn what_makes_no_sense_is_refused_with_a_sentence() {
         ),
         (call("POST", "/api/v1/buildsets").bearer(&admin).json(r#"{"builders": []}"#), 422, "at least one"),
         (call("POST", "/api/v1/builds/99/cancel").bearer(&admin), 404, "no build 99"),
+        (call("POST", "/api/v1/schedulers/quikc/disable").bearer(&admin), 404, "did you mean `quick`?"),
+        (call("POST", "/api/v1/schedulers/quick/disable").bearer(&admin).json(r#"{"raeson": ""}"#), 400, "raeson"),
+        (call("POST", "/api/v1/schedulers/quikc/enable").bearer(&admin), 404, "did you mean `quick`?"),
         (call("POST", "/api/v1/change-sources/apq/poll").bearer(&admin), 404, "did you mean `app`?"),
         (
             call("POST", "/api/v1/changes").bearer(&admin).json(r#"{"committed_at": "now"}"#),
@@ -169,6 +172,8 @@ async fn asks_reach_the_host_as_they_were_sent() {
         ("/api/v1/builds/2/cancel", r#"{"reason": "slow"}"#),
         ("/api/v1/requests/3/cancel", "{}"),
         ("/api/v1/requests/4/approve", r#"{"approved": true}"#),
+        ("/api/v1/schedulers/force/disable", r#"{"reason": "a freeze"}"#),
+        ("/api/v1/schedulers/force/enable", ""),
         ("/api/v1/change-sources/app/poll", ""),
     ] {
         assert_eq!(post(path, body).value(&house).await, (StatusCode::OK, json!({ "done": true })), "{path}");
@@ -179,7 +184,9 @@ async fn asks_reach_the_host_as_they_were_sent() {
         [
             Ask::CancelBuild { build: BuildId(2), reason: "cancelled by operator: slow".into() },
             Ask::CancelRequest { request: RequestId(3), reason: "cancelled by operator".into() },
-            Ask::Approve { request: RequestId(4), approved: true, by },
+            Ask::Approve { request: RequestId(4), approved: true, by: by.clone() },
+            Ask::DisableScheduler { scheduler: "force".into(), by, reason: "a freeze".into() },
+            Ask::EnableScheduler("force".into()),
             Ask::PollNow("app".into()),
         ]
     );
@@ -258,6 +265,22 @@ async fn a_worker_says_how_well_it_fences_programs_in() {
     assert_eq!((&told(0)["tier"], &told(0)["mechanisms"]), (&json!("sandboxed"), &mechanism(true)));
     assert_eq!((&told(1)["tier"], &told(1)["mechanisms"]), (&json!("degraded"), &mechanism(false)));
     assert_eq!(told(2), Value::Null, "one that never came has said nothing");
+}
+
+#[tokio::test]
+async fn a_scheduler_says_what_it_waits_with_and_who_has_disabled_it() {
+    let house = house();
+    let (status, schedulers) = get("/api/v1/schedulers").value(&house).await;
+    assert_eq!(status, StatusCode::OK);
+    let told = |index: usize| {
+        let it = &schedulers["items"][index];
+        ["name", "disabled", "waiting", "next_at"].map(|field| it[field].clone())
+    };
+    let noon = "2026-03-01T12:00:00.000Z";
+    let halt = json!({ "by": "ann", "reason": HOSTILE, "since": noon });
+    assert_eq!(told(0), [json!("quick"), halt, json!(3), Value::Null]);
+    assert_eq!(told(1), [json!("force"), Value::Null, json!(0), Value::Null]);
+    assert_eq!(told(2), [json!("night"), Value::Null, json!(0), json!(noon)]);
 }
 
 #[tokio::test]

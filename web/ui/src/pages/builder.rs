@@ -8,6 +8,7 @@ use stampmill_service::{
     Action, BuildFilter, BuilderView, CodebaseDefault, ForceAsk, Page as Rows, SchedulerView, ServiceError, Waiting,
 };
 
+use super::schedulers::halted;
 use super::{Asked, At, Before, Shown, go, tables};
 use crate::form::{Form, Visitor};
 use crate::layout::Page;
@@ -24,11 +25,10 @@ struct Found {
 pub(crate) async fn show(visitor: Visitor, At(name): At<String>, Asked(query): Asked<Before>) -> Shown {
     let found = visitor.or_page(find(&visitor, &name, query.before).await)?;
     let sentences = visitor.or_page(visitor.ui.service.explain_waiting(&visitor.who, &found.waiting).await)?;
-    let catalogue = visitor.ui.service.catalogue();
-    let force = catalogue
-        .schedulers
-        .iter()
-        .find(|scheduler| scheduler.is_force() && scheduler.builders.iter().any(|builder| builder.as_str() == name));
+    let schedulers = visitor.or_page(visitor.ui.service.schedulers(&visitor.who).await)?;
+    let lists = |view: &SchedulerView| view.builders.iter().any(|builder| builder.as_str() == name);
+    let mut force = schedulers.iter().filter(|(view, _)| view.is_force() && lists(view));
+    let force = force.clone().find(|(_, state)| state.disabled.is_none()).or_else(|| force.next());
     let now = wall_now();
     let body = html! {
         h1 { (name) @if let Some(view) = &found.view { @if !view.project.is_empty() { " " span.chip { (view.project) } } } }
@@ -36,7 +36,12 @@ pub(crate) async fn show(visitor: Visitor, At(name): At<String>, Asked(query): A
             Some(view) => (about(view)),
             None => p.note { "This builder is no longer in the configuration; its builds are kept." },
         }
-        @if let Some(scheduler) = force { (force_form(&visitor, &name, scheduler)) }
+        @if let Some((scheduler, state)) = force {
+            @match &state.disabled {
+                None => (force_form(&visitor, &name, scheduler)),
+                Some(halt) => (halted(&format!("Nobody can force a build: scheduler {} is disabled", scheduler.name), halt, now)),
+            }
+        }
         section #queue data-live {
             @if !found.waiting.is_empty() {
                 h2 { "Waiting" }

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::cli::arguments::{Cli, Command, Target};
 use crate::cli::connection::Connection;
 use crate::cli::failure::{self, Failure};
-use crate::cli::{asking, changes, logs};
+use crate::cli::{asking, changes, logs, operating};
 use crate::listen::ADMIN_SOCKET;
 
 /// What was asked, in order: method, path with query, body.
@@ -80,6 +80,7 @@ async fn run(line: &str) -> anyhow::Result<ExitCode> {
         Command::Builds(args) => asking::builds(args).await,
         Command::Log(args) => logs::run(args).await,
         Command::Change(args) => changes::send(args).await,
+        Command::Scheduler(command) => operating::scheduler(command).await,
         other => panic!("{other:?}"),
     }
 }
@@ -206,6 +207,22 @@ async fn a_change_is_sent_with_everything_that_was_said() {
     assert_eq!(body["files"], json!(["a.c", "b.c"]));
     assert_eq!(body["properties"], json!({ "x": true }));
     assert_eq!((&body["codebase"], &body["project"], &body["revision"]), (&json!("app"), &json!("p"), &json!("r1")));
+}
+
+#[tokio::test]
+async fn a_scheduler_is_disabled_with_its_reason_and_enabled() {
+    let data = tempfile::tempdir().unwrap();
+    let asked = host(data.path(), |_, _, _| json_answer(&json!({ "done": true })));
+    for line in ["scheduler disable ../x -m broken", "scheduler enable ../x"] {
+        let code = run(&format!("{line} --data {}", data.path().display())).await.unwrap();
+        assert!(same(code, 0), "{code:?}");
+    }
+    let path = |what: &str| format!("/api/v1/schedulers/..%2Fx/{what}");
+    let expected = [
+        ("POST".to_owned(), path("disable"), r#"{"reason":"broken"}"#.to_owned()),
+        ("POST".to_owned(), path("enable"), "{}".to_owned()),
+    ];
+    assert_eq!(*asked.lock().unwrap(), expected);
 }
 
 #[tokio::test]

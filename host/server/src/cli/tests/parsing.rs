@@ -80,6 +80,9 @@ fn lines_as_people_type_them_are_taken() {
         "rebuild linux/12 --wait",
         "explain change 7",
         "explain 7 --host http://h:1",
+        "scheduler list --json",
+        "scheduler disable nightly -m why",
+        "scheduler enable nightly --host http://h:1",
         "reload --data d",
         "user add ada --role admin",
         "user password ada",
@@ -111,6 +114,8 @@ fn lines_that_make_no_sense_end_with_2() {
         "user add ada --role king",
         "token create t --days 0",
         "explain",
+        "scheduler",
+        "scheduler disable",
     ] {
         let error = parse(line).map(|command| format!("{command:?}")).expect_err(line);
         assert_eq!(error.exit_code(), 2, "{line}");
