@@ -26,6 +26,7 @@ enum Obstacle {
     NotNamed,
     MissingTags(Vec<String>),
     Away,
+    Paused(String),
     WeakTier(String),
     Declined(String),
     Locked(String),
@@ -40,7 +41,7 @@ impl Obstacle {
             Self::NotNamed => "the builder does not name it".to_owned(),
             Self::MissingTags(tags) => format!("has no tag `{}`", tags.join("`, `")),
             Self::Away => "is not connected".to_owned(),
-            Self::WeakTier(text) | Self::Declined(text) | Self::Locked(text) => text.clone(),
+            Self::Paused(text) | Self::WeakTier(text) | Self::Declined(text) | Self::Locked(text) => text.clone(),
             Self::Busy { running, slots } => format!("is busy with {running} of {slots} builds"),
             Self::BuilderFull => "is free, but the builder has as many builds as it may".to_owned(),
         }
@@ -94,6 +95,10 @@ impl Engine {
         if !missing.is_empty() {
             return Obstacle::MissingTags(missing);
         }
+        let paused = self.workers.get(&worker.name).and_then(|state| state.paused.as_ref());
+        if let Some(halt) = paused {
+            return Obstacle::Paused(format!("is paused {halt}"));
+        }
         let info = match self.workers.get(&worker.name).map(|state| &state.link) {
             Some(Link::Connected(info)) => info,
             Some(Link::Leaving(_) | Link::Away(_)) | None => return Obstacle::Away,
@@ -131,6 +136,10 @@ impl Engine {
         }
         if has(|obstacle| matches!(obstacle, Obstacle::Declined(_))) {
             return format!("every worker for builder `{name}` that is there has declined it for now");
+        }
+        let mut named = self.config.workers.iter().map(|worker| &worker.name).zip(obstacles);
+        if let Some((worker, paused)) = named.find(|(_, it)| matches!(it, Obstacle::Paused(_))) {
+            return format!("worker `{worker}` {}", paused.text());
         }
         if let Some(Obstacle::WeakTier(text)) = obstacles.iter().find(|it| matches!(it, Obstacle::WeakTier(_))) {
             return format!("no worker that is there is fenced well enough: {text}");

@@ -155,6 +155,24 @@ pub enum Input {
         reply: ReplyTo,
     },
 
+    /// A person pauses a worker: it finishes what it has and gets no more builds. One that is paused already has a new reason.
+    WorkerPaused {
+        /// Which.
+        worker: WorkerName,
+        /// Who.
+        by: String,
+        /// Why; may be empty.
+        reason: String,
+        /// Who waits.
+        reply: ReplyTo,
+    },
+    /// A person lets a worker have builds again.
+    WorkerResumed {
+        /// Which.
+        worker: WorkerName,
+        /// Who waits.
+        reply: ReplyTo,
+    },
     /// A worker has connected and named the builds that it still has. A second connection of one name replaces the first.
     WorkerConnected {
         /// Which.

@@ -164,7 +164,9 @@ impl Engine {
             | Input::RequestCancelAsked { .. }
             | Input::ApprovalGiven { .. }
             | Input::SchedulerDisabled { .. }
-            | Input::SchedulerEnabled { .. }) => self.take_wish(asked),
+            | Input::SchedulerEnabled { .. }
+            | Input::WorkerPaused { .. }
+            | Input::WorkerResumed { .. }) => self.take_wish(asked),
         }
     }
 
@@ -183,6 +185,8 @@ impl Engine {
                 (reply, self.scheduler_disabled(&scheduler, by, reason))
             }
             Input::SchedulerEnabled { scheduler, reply } => (reply, self.scheduler_enabled(&scheduler)),
+            Input::WorkerPaused { worker, by, reason, reply } => (reply, self.worker_paused(&worker, by, reason)),
+            Input::WorkerResumed { worker, reply } => (reply, self.worker_resumed(&worker)),
             _ => return,
         };
         self.outbox.answer(reply, answer);

@@ -62,6 +62,9 @@ impl Engine {
         }
         engine.load_buildsets(snapshot.buildsets);
         engine.load_builds(snapshot.builds);
+        for (name, kept) in snapshot.workers {
+            engine.workers.entry(name).or_default().paused = kept.paused;
+        }
         engine.load_queue();
         engine.hold_changes();
         engine.resume_notices();

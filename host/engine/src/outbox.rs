@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use stampmill_model::{BuildId, BuildsetId, ChangeId, ChangeSourceName, NoticeId, RequestId, SchedulerName};
+use stampmill_model::{
+    BuildId, BuildsetId, ChangeId, ChangeSourceName, NoticeId, RequestId, SchedulerName, WorkerName,
+};
 
 use crate::Engine;
 use crate::input::{Answer, Refusal, ReplyTo};
-use crate::output::{Effect, Output, Write};
+use crate::output::{Effect, Output, WorkerKept, Write};
 
 /// The key of a write. The order of the variants is the order of the writes: the data's order.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -28,6 +30,8 @@ pub(crate) enum Key {
     Build(BuildId),
     /// The last message of a build.
     Sequence(BuildId),
+    /// What is kept of a worker.
+    Worker(WorkerName),
     /// A notice.
     Notice(NoticeId),
 }
@@ -109,6 +113,10 @@ impl Engine {
             Key::Request(id) => self.requests.get(id).map(|request| Write::Request(Arc::clone(request))),
             Key::Build(id) => self.builds.get(id).map(|open| Write::Build(Arc::clone(&open.build))),
             Key::Sequence(id) => self.builds.get(id).map(|open| Write::BuildSequence(*id, open.sequence)),
+            Key::Worker(name) => {
+                let state = self.workers.get(name)?;
+                Some(Write::Worker(name.clone(), WorkerKept { paused: state.paused.clone() }))
+            }
             Key::Notice(id) => self.notices.get(id).cloned().map(Write::Notice),
         }
     }

@@ -38,6 +38,8 @@ pub enum Write {
     Delivery(Delivery),
     /// What a scheduler waits with; key: name.
     SchedulerState(SchedulerName, SchedulerState),
+    /// What is kept of a worker; key: name.
+    Worker(WorkerName, WorkerKept),
     /// A notice that a reporter must get; key: id.
     Notice(Notice),
     /// A notice was delivered.
@@ -68,6 +70,13 @@ pub struct SchedulerState {
     pub done_until: Option<Wall>,
     /// Who disabled it, if somebody has.
     pub disabled: Option<Halt>,
+}
+
+/// What is kept of a worker when it is not there and while the host is down.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct WorkerKept {
+    /// Who paused it, if somebody has.
+    pub paused: Option<Halt>,
 }
 
 /// Changes that wait for a quiet tree.

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use stampmill_model::{
     Build, BuildId, BuilderName, Buildset, BuildsetId, Change, ChangeId, ChangeSourceName, NoticeId, Request,
-    RequestId, SchedulerName,
+    RequestId, SchedulerName, WorkerName,
 };
 
-use crate::output::{Notice, SchedulerState};
+use crate::output::{Notice, SchedulerState, WorkerKept};
 
 /// Everything that is not finished, and the next free ids. It does not grow with history.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -24,6 +24,8 @@ pub struct Snapshot {
     pub cursors: Vec<(ChangeSourceName, String)>,
     /// What schedulers wait with.
     pub schedulers: Vec<(SchedulerName, SchedulerState)>,
+    /// What is kept of workers.
+    pub workers: Vec<(WorkerName, WorkerKept)>,
     /// Notices that are neither delivered nor dead.
     pub notices: Vec<Notice>,
     /// Deliveries within the horizon, so that a doubled one is known.

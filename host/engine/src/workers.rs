@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use stampmill_model::{BuildId, BuildState, Outcome, Wall, WorkerInfo, WorkerName};
+use stampmill_model::{BuildId, BuildState, Halt, Outcome, Wall, WorkerInfo, WorkerName};
 
 use crate::Engine;
 use crate::build::{Ending, Tried};
+use crate::input::{Answer, Refusal};
+use crate::outbox::Key;
 use crate::output::Effect;
 use crate::timers::Timer;
 
@@ -19,6 +21,8 @@ pub(crate) struct WorkerState {
     /// Open builds that were given to it.
     pub(crate) builds: BTreeSet<BuildId>,
     pub(crate) last_seen: Option<Wall>,
+    /// Who paused it, if somebody has.
+    pub(crate) paused: Option<Halt>,
 }
 
 /// Whether a worker is there.
@@ -51,6 +55,8 @@ pub struct WorkerView {
     pub builds: Vec<BuildId>,
     /// When it was heard of last since the host started.
     pub last_seen: Option<Wall>,
+    /// Who paused it, if somebody has.
+    pub paused: Option<Halt>,
 }
 
 impl Engine {
@@ -198,10 +204,37 @@ impl Engine {
         }
     }
 
-    /// How many more builds a worker may get.
+    /// How many more builds a worker may get; none while it is paused.
     pub(crate) fn free_slots(&self, name: &WorkerName) -> usize {
-        let running = self.workers.get(name).map_or(0, |state| state.builds.len());
-        self.slots(name).saturating_sub(running)
+        match self.workers.get(name) {
+            Some(state) if state.paused.is_none() => self.slots(name).saturating_sub(state.builds.len()),
+            _ => 0,
+        }
+    }
+
+    /// A person pauses a worker: it finishes what it has and gets no more.
+    pub(crate) fn worker_paused(&mut self, name: &WorkerName, by: String, reason: String) -> Result<Answer, Refusal> {
+        self.check_known(name)?;
+        self.workers.entry(name.clone()).or_default().paused = Some(Halt { by, reason, at: self.now.wall });
+        self.refresh_free(name);
+        self.outbox.mark(Key::Worker(name.clone()));
+        Ok(Answer::Done)
+    }
+
+    /// A person lets a worker have builds again.
+    pub(crate) fn worker_resumed(&mut self, name: &WorkerName) -> Result<Answer, Refusal> {
+        self.check_known(name)?;
+        if self.workers.get_mut(name).and_then(|state| state.paused.take()).is_some() {
+            self.refresh_free(name);
+            self.wake_all();
+            self.outbox.mark(Key::Worker(name.clone()));
+        }
+        Ok(Answer::Done)
+    }
+
+    fn check_known(&self, name: &WorkerName) -> Result<(), Refusal> {
+        let known = self.lookup.worker(name).map(|_| ());
+        known.ok_or_else(|| Refusal::Unknown(format!("there is no worker `{name}`")))
     }
 
     /// Keeps the index of workers with room.
@@ -239,6 +272,7 @@ impl Engine {
             Link::Away(info) => (false, info),
         };
         let builds = state.builds.into_iter().collect();
-        WorkerView { name: name.clone(), info, connected, builds, last_seen: state.last_seen }
+        let (last_seen, paused) = (state.last_seen, state.paused);
+        WorkerView { name: name.clone(), info, connected, builds, last_seen, paused }
     }
 }

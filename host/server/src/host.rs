@@ -107,6 +107,7 @@ impl Host for RunningHost {
                 tags: worker.tags.clone(),
                 max_builds: worker.max_builds,
                 running: seen.map(|seen| seen.builds.clone()).unwrap_or_default(),
+                paused: seen.and_then(|seen| seen.paused.clone()),
                 state: match seen.and_then(|seen| Some((seen, seen.info.clone()?, seen.last_seen?))) {
                     None => WorkerState::NeverSeen,
                     Some((seen, info, since)) if seen.connected => WorkerState::Connected { since, info },

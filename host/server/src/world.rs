@@ -112,6 +112,7 @@ fn event_of(write: &Write) -> Option<Event> {
         }),
         Write::Cursor(source, _) => Some(Event::ChangeSourceChanged { name: source.to_string() }),
         Write::SchedulerState(scheduler, _) => Some(Event::SchedulerChanged { scheduler: scheduler.clone() }),
+        Write::Worker(worker, _) => Some(Event::WorkerChanged { worker: worker.clone() }),
         Write::BuildSequence(..) | Write::Delivery(_) | Write::Notice(_) | Write::NoticeDone(_) => None,
     }
 }

@@ -370,7 +370,7 @@ impl Service {
         }
     }
 
-    async fn known_worker(&self, name: &str) -> Result<WorkerName, ServiceError> {
+    pub(crate) async fn known_worker(&self, name: &str) -> Result<WorkerName, ServiceError> {
         let workers = self.host.workers().await?;
         match workers.iter().find(|worker| worker.name.as_str() == name) {
             Some(worker) => Ok(worker.name.clone()),

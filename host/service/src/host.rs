@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use stampmill_engine::input::{Force, Rebuild, Submission, Try};
 use stampmill_engine::{Answer, Explanation, Input, ReplyTo};
-use stampmill_model::{BuildId, ChangeSourceName, Outcome, RequestId, SchedulerName, SeenChange, Wall};
+use stampmill_model::{BuildId, ChangeSourceName, Outcome, RequestId, SchedulerName, SeenChange, Wall, WorkerName};
 use tokio::sync::broadcast;
 
 use crate::event::Event;
@@ -97,6 +97,17 @@ pub enum Ask {
     },
     /// Enable a scheduler again.
     EnableScheduler(SchedulerName),
+    /// Pause a worker.
+    PauseWorker {
+        /// Which.
+        worker: WorkerName,
+        /// Who.
+        by: String,
+        /// Why; may be empty.
+        reason: String,
+    },
+    /// Let a worker have builds again.
+    ResumeWorker(WorkerName),
     /// Poll now.
     PollNow(ChangeSourceName),
     /// Take a change.
@@ -126,6 +137,8 @@ impl Ask {
                 Input::SchedulerDisabled { scheduler, by, reason, reply }
             }
             Self::EnableScheduler(scheduler) => Input::SchedulerEnabled { scheduler, reply },
+            Self::PauseWorker { worker, by, reason } => Input::WorkerPaused { worker, by, reason, reply },
+            Self::ResumeWorker(worker) => Input::WorkerResumed { worker, reply },
             Self::PollNow(source) => Input::PollNow { source, reply },
             Self::SendChange { change, codebase, trusted } => Input::ChangeSent { change, codebase, trusted, reply },
         }

@@ -1,4 +1,4 @@
-//! What operators switch while the host runs: schedulers on and off.
+//! What operators switch while the host runs: schedulers on and off, and whether workers get builds.
 
 use stampmill_model::SchedulerName;
 
@@ -37,6 +37,21 @@ impl Service {
         who.require(Action::SwitchSchedulers)?;
         let scheduler = self.known_scheduler(name)?;
         self.done(Ask::EnableScheduler(scheduler)).await
+    }
+
+    /// Pauses a worker: it finishes what it has and gets no more builds until somebody resumes it.
+    pub async fn pause_worker(&self, who: &Identity, name: &str, reason: String) -> Result<(), ServiceError> {
+        who.require(Action::PauseWorkers)?;
+        let worker = self.known_worker(name).await?;
+        let reason = fit_reason(reason)?;
+        self.done(Ask::PauseWorker { worker, by: who.name().to_owned(), reason }).await
+    }
+
+    /// Lets a worker have builds again.
+    pub async fn resume_worker(&self, who: &Identity, name: &str) -> Result<(), ServiceError> {
+        who.require(Action::PauseWorkers)?;
+        let worker = self.known_worker(name).await?;
+        self.done(Ask::ResumeWorker(worker)).await
     }
 
     fn known_scheduler(&self, name: &str) -> Result<SchedulerName, ServiceError> {

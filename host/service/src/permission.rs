@@ -10,7 +10,7 @@ pub enum Role {
     Viewer,
     /// Starts and ends builds.
     Developer,
-    /// Answers for what is built: approves, sends changes, switches schedulers.
+    /// Answers for what is built: approves, sends changes, switches schedulers, pauses workers.
     Operator,
     /// Everything, users and tokens too.
     Admin,
@@ -67,6 +67,8 @@ pub enum Action {
     SendChange,
     /// Disable and enable schedulers.
     SwitchSchedulers,
+    /// Pause and resume workers.
+    PauseWorkers,
     /// See notices that could not be delivered: their errors may name addresses.
     ReadNotices,
     /// Read the configuration again.
@@ -79,7 +81,7 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Read,
         Self::Force,
         Self::Try,
@@ -90,6 +92,7 @@ impl Action {
         Self::Submit,
         Self::SendChange,
         Self::SwitchSchedulers,
+        Self::PauseWorkers,
         Self::ReadNotices,
         Self::Reload,
         Self::ManageUsers,
@@ -102,9 +105,12 @@ impl Action {
         match self {
             Self::Read => Role::Viewer,
             Self::Force | Self::Try | Self::Cancel | Self::Rebuild | Self::PollNow => Role::Developer,
-            Self::Approve | Self::Submit | Self::SendChange | Self::SwitchSchedulers | Self::ReadNotices => {
-                Role::Operator
-            }
+            Self::Approve
+            | Self::Submit
+            | Self::SendChange
+            | Self::SwitchSchedulers
+            | Self::PauseWorkers
+            | Self::ReadNotices => Role::Operator,
             Self::Reload | Self::ManageUsers | Self::ManageTokens => Role::Admin,
         }
     }
@@ -123,6 +129,7 @@ impl Action {
             Self::Submit => "submit source stamps",
             Self::SendChange => "send changes",
             Self::SwitchSchedulers => "disable and enable schedulers",
+            Self::PauseWorkers => "pause and resume workers",
             Self::ReadNotices => "see undelivered notices",
             Self::Reload => "reload the configuration",
             Self::ManageUsers => "manage users",
@@ -162,6 +169,7 @@ mod tests {
                 (Action::Submit, Role::Operator),
                 (Action::SendChange, Role::Operator),
                 (Action::SwitchSchedulers, Role::Operator),
+                (Action::PauseWorkers, Role::Operator),
                 (Action::ReadNotices, Role::Operator),
                 (Action::Reload, Role::Admin),
                 (Action::ManageUsers, Role::Admin),

@@ -3,7 +3,7 @@
 use stampmill_engine::config::CodebaseDefault;
 pub use stampmill_engine::output::SchedulerNow;
 use stampmill_model::{
-    BuildId, BuilderName, ChangeSourceName, Digest, Grant, Milliseconds, SchedulerName, Tier, Wall, WorkerInfo,
+    BuildId, BuilderName, ChangeSourceName, Digest, Grant, Halt, Milliseconds, SchedulerName, Tier, Wall, WorkerInfo,
     WorkerName,
 };
 
@@ -131,6 +131,8 @@ pub struct WorkerView {
     pub max_builds: Option<u32>,
     /// Builds that it has.
     pub running: Vec<BuildId>,
+    /// Who paused it, if somebody has.
+    pub paused: Option<Halt>,
     /// Whether it is there.
     pub state: WorkerState,
 }

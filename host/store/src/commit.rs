@@ -8,17 +8,18 @@ use std::collections::BTreeMap;
 
 use redb::{Key, ReadableTable as _, Table, Value, WriteTransaction};
 use stampmill_engine::Write;
-use stampmill_engine::output::{Delivery, Notice, NoticeState, SchedulerState};
+use stampmill_engine::output::{Delivery, Notice, NoticeState, SchedulerState, WorkerKept};
 use stampmill_model::{Build, BuildId, Buildset, BuildsetId, Change, ChangeId, NoticeId, Request, RequestId, Steady};
 
 use crate::StoreError;
 use crate::convert::{
     build_to_row, buildset_to_row, change_to_row, delivery_to_row, notice_to_row, request_to_row, scheduler_to_row,
+    worker_to_row,
 };
 use crate::rows::{CountersRow, Row as _};
 use crate::tables::{
     CHANGE_BY_BRANCH, CHANGE_BY_CODEBASE, CHANGE_BY_SOURCE, CHANGES, CHANGES_BY, CHANGES_OPEN, COUNTERS, CURSORS,
-    NOTICES, NOTICES_DEAD, PATCHES, SCHEDULERS,
+    NOTICES, NOTICES_DEAD, NamedRows, PATCHES, SCHEDULERS, WORKERS,
 };
 
 pub(crate) use deliveries::trim as trim_deliveries;
@@ -47,6 +48,7 @@ pub(crate) struct Batch<'a> {
     pub(crate) cursors: BTreeMap<&'a str, &'a str>,
     pub(crate) deliveries: BTreeMap<(&'a str, &'a str), Put<'a, Delivery>>,
     pub(crate) schedulers: BTreeMap<&'a str, Put<'a, SchedulerState>>,
+    pub(crate) workers: BTreeMap<&'a str, Put<'a, WorkerKept>>,
     /// `None` for one that was delivered.
     pub(crate) notices: BTreeMap<NoticeId, Option<Put<'a, Notice>>>,
     /// The patches that rows name.
@@ -84,6 +86,9 @@ impl<'a> Batch<'a> {
                 Write::SchedulerState(scheduler, state) => {
                     batch.schedulers.insert(scheduler.as_str(), state.into());
                 }
+                Write::Worker(worker, kept) => {
+                    batch.workers.insert(worker.as_str(), kept.into());
+                }
                 Write::Notice(notice) => {
                     batch.notices.insert(notice.id, Some(notice.into()));
                 }
@@ -116,6 +121,9 @@ impl<'a> Batch<'a> {
         for put in self.schedulers.values_mut() {
             put.row = scheduler_to_row(put.value).encode()?;
         }
+        for put in self.workers.values_mut() {
+            put.row = worker_to_row(put.value).encode()?;
+        }
         for put in self.notices.values_mut().flatten() {
             put.row = notice_to_row(put.value).encode()?;
         }
@@ -133,7 +141,8 @@ impl<'a> Batch<'a> {
         self.put_patches(transaction)?;
         deliveries::put_deliveries(transaction, &self.deliveries)?;
         self.put_cursors(transaction)?;
-        self.put_schedulers(transaction)?;
+        put_named(transaction, SCHEDULERS, &self.schedulers)?;
+        put_named(transaction, WORKERS, &self.workers)?;
         self.put_notices(transaction)?;
         self.put_counters(transaction)
     }
@@ -188,17 +197,6 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    fn put_schedulers(&self, transaction: &WriteTransaction) -> Result<(), StoreError> {
-        if self.schedulers.is_empty() {
-            return Ok(());
-        }
-        let mut table = transaction.open_table(SCHEDULERS)?;
-        for (scheduler, put) in &self.schedulers {
-            table.insert(scheduler, put.row.as_slice())?;
-        }
-        Ok(())
-    }
-
     fn put_notices(&self, transaction: &WriteTransaction) -> Result<(), StoreError> {
         if self.notices.is_empty() {
             return Ok(());
@@ -246,6 +244,22 @@ impl<'a> Batch<'a> {
         }
         Ok(())
     }
+}
+
+/// Puts rows that have names for keys.
+fn put_named<T>(
+    transaction: &WriteTransaction,
+    table: NamedRows,
+    rows: &BTreeMap<&str, Put<'_, T>>,
+) -> Result<(), StoreError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut table = transaction.open_table(table)?;
+    for (name, put) in rows {
+        table.insert(name, put.row.as_slice())?;
+    }
+    Ok(())
 }
 
 /// Puts an index entry unless it is there: reading is cheaper than writing a page anew.

@@ -8,7 +8,7 @@ use serde::Deserialize as _;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use stampmill_engine::OccasionKind;
-use stampmill_engine::output::{Batch, Delivery, Notice, NoticeState, SchedulerState, Subject};
+use stampmill_engine::output::{Batch, Delivery, Notice, NoticeState, SchedulerState, Subject, WorkerKept};
 use stampmill_model::{
     Build, BuildId, BuildState, Buildset, BuildsetId, BuildsetState, Change, ChangeId, ChangeSourceName, Decision,
     Merged, NoticeId, Outcome, Parent, Patch, Properties, Property, PropertySource, Request, RequestId, RequestState,
@@ -23,7 +23,7 @@ use crate::rows::{
     BatchRow, BuildRow, BuildStateRow, BuildsetRow, BuildsetStateRow, ChangeRow, DecisionRow, DeliveryRow, NoticeRow,
     NoticeStateRow, OccasionRow, PatchRow, PropertiesRow, PropertyRow, PropertySourceRow, RequestRow, RequestStateRow,
     Row, SchedulerRow, SeenRow, SessionRow, StampRow, StepRow, StepStateRow, SubjectRow, TokenKindRow, TokenRow,
-    UserRow, VerdictRow,
+    UserRow, VerdictRow, WorkerRow,
 };
 
 /// A patch's body and its key; the rows hold the key.
@@ -455,6 +455,14 @@ pub(crate) fn scheduler_from_row(row: SchedulerRow) -> SchedulerState {
         done_until: row.done_until.map(Wall),
         disabled: row.disabled.map(halt::from_row),
     }
+}
+
+pub(crate) fn worker_to_row(kept: &WorkerKept) -> WorkerRow {
+    WorkerRow { paused: kept.paused.as_ref().map(halt::to_row) }
+}
+
+pub(crate) fn worker_from_row(row: WorkerRow) -> WorkerKept {
+    WorkerKept { paused: row.paused.map(halt::from_row) }
 }
 
 pub(crate) fn delivery_to_row(delivery: &Delivery) -> DeliveryRow {

@@ -5,18 +5,19 @@ use std::sync::Arc;
 
 use redb::ReadableTable as _;
 use stampmill_engine::Snapshot;
+use stampmill_engine::output::WorkerKept;
 use stampmill_engine::snapshot::LastIds;
 use stampmill_model::{
     BuildId, BuilderName, Buildset, BuildsetId, Change, ChangeId, ChangeSourceName, NoticeId, Request, RequestId,
-    SchedulerName, Steady,
+    SchedulerName, Steady, WorkerName,
 };
 
 use crate::StoreError;
-use crate::convert::{delivery_from_row, notice_from_row, scheduler_from_row};
+use crate::convert::{delivery_from_row, notice_from_row, scheduler_from_row, worker_from_row};
 use crate::reader::View;
-use crate::rows::{CountersRow, DeliveryRow, NoticeRow, Row as _, SchedulerRow};
+use crate::rows::{CountersRow, DeliveryRow, NoticeRow, Row as _, SchedulerRow, WorkerRow};
 use crate::tables::{
-    BUILDERS, BUILDS_OPEN, BUILDSETS_OPEN, CHANGES_OPEN, COUNTERS, CURSORS, DELIVERIES, NOTICES, SCHEDULERS,
+    BUILDERS, BUILDS_OPEN, BUILDSETS_OPEN, CHANGES_OPEN, COUNTERS, CURSORS, DELIVERIES, NOTICES, SCHEDULERS, WORKERS,
 };
 
 /// Everything that is not finished, and the last steady time.
@@ -43,6 +44,7 @@ pub(crate) fn load(view: &View) -> Result<(Snapshot, Steady), StoreError> {
         },
         buildsets,
         schedulers,
+        workers: workers(view)?,
         ..Snapshot::default()
     };
     snapshot.changes = changes(view, &snapshot)?;
@@ -121,6 +123,20 @@ fn schedulers(view: &View) -> Result<Vec<(SchedulerName, stampmill_engine::outpu
     Ok(schedulers)
 }
 
+fn workers(view: &View) -> Result<Vec<(WorkerName, WorkerKept)>, StoreError> {
+    let table = match view.transaction.open_table(WORKERS) {
+        Ok(table) => table,
+        Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+        Err(error) => return Err(error.into()),
+    };
+    let mut workers = Vec::new();
+    for entry in table.iter()? {
+        let (name, row) = entry?;
+        workers.push((name.value().into(), worker_from_row(WorkerRow::decode(row.value())?)));
+    }
+    Ok(workers)
+}
+
 fn notices(view: &View) -> Result<Vec<stampmill_engine::output::Notice>, StoreError> {
     let mut notices = Vec::new();
     for entry in view.transaction.open_table(NOTICES)?.iter()? {
@@ -146,4 +162,23 @@ fn build_numbers(view: &View) -> Result<Vec<(BuilderName, u64)>, StoreError> {
         numbers.push((builder.value().into(), state.value().0));
     }
     Ok(numbers)
+}
+
+#[cfg(test)]
+mod tests {
+    use stampmill_engine::Write;
+
+    use super::*;
+    use crate::Store;
+    use crate::samples::paused_worker;
+
+    #[test]
+    fn a_database_that_has_never_heard_of_paused_workers_has_none_and_can_keep_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        store.write(|transaction| Ok(transaction.delete_table(WORKERS)?)).unwrap();
+        assert_eq!(store.load().unwrap().0.workers, []);
+        store.commit(&[Write::Worker("w1".into(), paused_worker())], Steady(1)).unwrap();
+        assert_eq!(store.load().unwrap().0.workers, [("w1".into(), paused_worker())]);
+    }
 }

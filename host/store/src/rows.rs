@@ -23,7 +23,7 @@ pub(crate) use halt::HaltRow;
 pub(crate) use journal::{EntryRow, RecordRow};
 pub(crate) use network::{AttemptRow, EndRow, NetworkRow, ProtocolRow};
 pub(crate) use outbox::{
-    BatchRow, CountersRow, DeliveryRow, NoticeRow, NoticeStateRow, OccasionRow, SchedulerRow, SubjectRow,
+    BatchRow, CountersRow, DeliveryRow, NoticeRow, NoticeStateRow, OccasionRow, SchedulerRow, SubjectRow, WorkerRow,
 };
 pub(crate) use people::{SessionRow, TokenKindRow, TokenRow, UserRow};
 pub(crate) use shared::{PatchRow, PropertiesRow, PropertyRow, PropertySourceRow, StampRow};
@@ -108,6 +108,7 @@ rows! {
     RequestRow = "requests", version 1;
     BuildRow = "builds", version 1;
     SchedulerRow = "schedulers", version 1;
+    WorkerRow = "workers", version 1;
     DeliveryRow = "deliveries", version 1;
     NoticeRow = "notices", version 1;
     CountersRow = "counters", version 1;

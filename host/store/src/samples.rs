@@ -6,7 +6,7 @@ use serde_json::json;
 pub(crate) use stampmill_engine::OccasionKind;
 pub(crate) use stampmill_engine::Write;
 pub(crate) use stampmill_engine::output;
-pub(crate) use stampmill_engine::output::{Delivery, Notice, NoticeState, SchedulerState, Subject};
+pub(crate) use stampmill_engine::output::{Delivery, Notice, NoticeState, SchedulerState, Subject, WorkerKept};
 pub(crate) use stampmill_model::*;
 
 use crate::{Session, Token, TokenKind, User};
@@ -248,6 +248,10 @@ pub(crate) fn scheduler_state() -> SchedulerState {
 
 pub(crate) fn disabled_scheduler_state() -> SchedulerState {
     SchedulerState { disabled: Some(halt("the compiler is broken")), ..SchedulerState::default() }
+}
+
+pub(crate) fn paused_worker() -> WorkerKept {
+    WorkerKept { paused: Some(halt("a new disk")) }
 }
 
 pub(crate) fn halt(reason: &str) -> Halt {

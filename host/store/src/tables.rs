@@ -11,7 +11,7 @@ pub(crate) const FORMAT: u64 = 2;
 pub(crate) const FORMAT_WITHOUT_JOURNAL: u64 = 1;
 
 type Rows = TableDefinition<'static, u64, &'static [u8]>;
-type NamedRows = TableDefinition<'static, &'static str, &'static [u8]>;
+pub(crate) type NamedRows = TableDefinition<'static, &'static str, &'static [u8]>;
 type Ids = TableDefinition<'static, u64, ()>;
 
 /// `format` → [`FORMAT`]; [`LAST_RECORD`].
@@ -58,6 +58,8 @@ pub(crate) const PATCHES: TableDefinition<&[u8; 32], &[u8]> = TableDefinition::n
 
 pub(crate) const CURSORS: TableDefinition<&str, &str> = TableDefinition::new("cursors");
 pub(crate) const SCHEDULERS: NamedRows = TableDefinition::new("schedulers");
+/// Made by the first write: a database of an earlier release has none.
+pub(crate) const WORKERS: NamedRows = TableDefinition::new("workers");
 /// Source, delivery.
 pub(crate) const DELIVERIES: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("deliveries");
 /// Time, source, delivery.
@@ -107,6 +109,7 @@ pub(crate) fn make_all(transaction: &WriteTransaction) -> Result<(), StoreError>
         PATCHES,
         CURSORS,
         SCHEDULERS,
+        WORKERS,
         DELIVERIES,
         DELIVERIES_BY_TIME,
         NOTICES,

@@ -294,6 +294,7 @@ pub(crate) fn worker(worker: service::WorkerView) -> wire::Worker {
         state: worker.state.as_str().to_owned(),
         since,
         running: worker.running.iter().map(|build| build.0).collect(),
+        paused: worker.paused.map(halt),
         info: worker.state.info().cloned().map(worker_info),
     }
 }

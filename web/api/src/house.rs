@@ -35,6 +35,26 @@ pub(crate) async fn workers(State(door): State<Door>, Who(who): Who) -> Answer<w
     Ok(Json(convert::whole(workers.into_iter().map(convert::worker))))
 }
 
+pub(crate) async fn pause_worker(
+    State(door): State<Door>,
+    Who(who): Who,
+    At(name): At<String>,
+    Sent(body): Sent<wire::ReasonBody>,
+) -> Answer<wire::Done> {
+    door.service.pause_worker(&who, &name, body.reason).await?;
+    Ok(Json(wire::Done { done: true }))
+}
+
+pub(crate) async fn resume_worker(
+    State(door): State<Door>,
+    Who(who): Who,
+    At(name): At<String>,
+    Sent(wire::NothingBody {}): Sent<wire::NothingBody>,
+) -> Answer<wire::Done> {
+    door.service.resume_worker(&who, &name).await?;
+    Ok(Json(wire::Done { done: true }))
+}
+
 pub(crate) async fn change_sources(State(door): State<Door>, Who(who): Who) -> Answer<wire::List<wire::ChangeSource>> {
     let sources = door.service.change_sources(&who).await?;
     Ok(Json(convert::whole(sources.into_iter().map(convert::change_source))))

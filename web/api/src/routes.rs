@@ -239,6 +239,24 @@ fn housekeeping() -> Vec<Route> {
     use wire::{ChangeSource, Done, ForceBody, List, Made, NothingBody, Notice, Plugin, ReasonBody, Scheduler, Worker};
     vec![
         Route::new(Get, "/api/v1/workers", READ, "Workers", house::workers).json::<List<Worker>>(),
+        Route::new(
+            Post,
+            "/api/v1/workers/{name}/pause",
+            needs(Action::PauseWorkers),
+            "Let a worker finish what it has and get no more builds until it is resumed",
+            house::pause_worker,
+        )
+        .sent::<ReasonBody>()
+        .json::<Done>(),
+        Route::new(
+            Post,
+            "/api/v1/workers/{name}/resume",
+            needs(Action::PauseWorkers),
+            "Let a worker have builds again",
+            house::resume_worker,
+        )
+        .sent::<NothingBody>()
+        .json::<Done>(),
         Route::new(Get, "/api/v1/change-sources", READ, "Change sources", house::change_sources)
             .json::<List<ChangeSource>>(),
         Route::new(Post, "/api/v1/change-sources/{name}/poll", needs(Action::PollNow), "Poll now", house::poll_now)

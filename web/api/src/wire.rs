@@ -297,6 +297,8 @@ pub(crate) struct Worker {
     pub since: Option<Time>,
     /// Ids of its builds.
     pub running: Vec<u64>,
+    /// Null while it may get builds.
+    pub paused: Option<Halt>,
     pub info: Option<WorkerInfo>,
 }
 

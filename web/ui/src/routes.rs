@@ -61,6 +61,8 @@ pub fn routes() -> Vec<Route> {
         form("/schedulers/{name}/disable", needs(Action::SwitchSchedulers), schedulers::disable),
         form("/schedulers/{name}/enable", needs(Action::SwitchSchedulers), schedulers::enable),
         page("/workers", READ, workers::show),
+        form("/workers/{name}/pause", needs(Action::PauseWorkers), workers::pause),
+        form("/workers/{name}/resume", needs(Action::PauseWorkers), workers::resume),
         page("/plugins", READ, plugins::show),
         page("/about", READ, about::show),
         page("/login", Permission::Open, login::show),

@@ -32,7 +32,7 @@ pub(crate) fn badge(word: &str) -> Markup {
         "warnings" => "!",
         "failure" | "failed" => "✗",
         "exception" => "⚡",
-        "cancelled" | "refused" | "disabled" => "⊘",
+        "cancelled" | "refused" | "disabled" | "paused" => "⊘",
         "skipped" => "–",
         "retry" => "↻",
         "running" | "dispatched" | "cancelling" | "connected" | "enabled" => "●",

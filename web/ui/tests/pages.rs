@@ -40,6 +40,7 @@ fn address(route: &Route) -> String {
     let name = match route.path {
         path if path.contains("change-sources") => "app",
         path if path.contains("schedulers") => "force",
+        path if path.contains("workers") => "w1",
         _ => "linux",
     };
     let id = if route.path.contains("changes") || route.path.contains("steps") { "1" } else { "2" };
@@ -327,6 +328,27 @@ async fn the_workers_page_shows_how_well_each_fences_programs_in() {
     assert!(lacking.contains("landlock") && lacking.contains("✗ no") && !lacking.contains("✓ yes"), "{lacking}");
     assert!(lacking.contains("<details open"), "what is missing is shown at once: {lacking}");
     assert!(!unknown.contains("tier") && !unknown.contains("landlock"), "nothing is made up: {unknown}");
+}
+
+#[tokio::test]
+async fn the_workers_page_shows_who_paused_one_and_a_button_to_those_who_may() {
+    let house = House::new(Access::default());
+    let (cookie, csrf) = house.log_in(Role::Operator).await;
+    let own = [("cookie", cookie.as_str()), ("host", "ci.example"), ("origin", "http://ci.example")];
+    let page = get(&house, "/workers", &own).await.text;
+    let paused = page.split("id=\"worker-w2\"").nth(1).unwrap().split("</article>").next().unwrap();
+    assert!(paused.contains("Paused by ann: &lt;script&gt;"), "{paused}");
+    assert!(paused.contains("action=\"/workers/w2/resume\"") && !paused.contains("/pause"), "{paused}");
+    assert!(page.contains("action=\"/workers/w1/pause\"") && !page.contains("/workers/w1/resume"), "{page}");
+    let developer = format!("Bearer {}", house.token(Role::Developer));
+    let seen = get(&house, "/workers", &[("authorization", &developer)]).await.text;
+    assert!(seen.contains("Paused by ann") && !seen.contains("<button"), "{seen}");
+    for (path, form) in [("/workers/w1/pause", "&reason=a+disk"), ("/workers/w2/resume", "")] {
+        let answer = send(&house, "POST", path, &own, &format!("csrf={csrf}{form}")).await;
+        assert_eq!((answer.status, &answer.headers["location"]), (StatusCode::SEE_OTHER, &"/workers".parse().unwrap()));
+    }
+    let paused = Ask::PauseWorker { worker: "w1".into(), by: "operator".into(), reason: "a disk".into() };
+    assert_eq!(house.host.asked().0, [paused, Ask::ResumeWorker("w2".into())]);
 }
 
 #[tokio::test]

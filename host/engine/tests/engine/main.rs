@@ -9,6 +9,7 @@ mod intake;
 mod locking;
 mod merging;
 mod nightly;
+mod pausing;
 mod reloading;
 mod reporting;
 mod restarting;

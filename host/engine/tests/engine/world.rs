@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use stampmill_engine::input::Force;
-use stampmill_engine::output::{Delivery, Notice, NoticeState, SchedulerState};
+use stampmill_engine::output::{Delivery, Notice, NoticeState, SchedulerState, WorkerKept};
 use stampmill_engine::snapshot::LastIds;
 use stampmill_engine::{Answer, Config, Effect, Engine, Input, Output, ReplyTo, Snapshot, Write, invariants};
 use stampmill_model::{
     Build, BuildEvent, BuildId, BuildOrder, BuildState, Buildset, BuildsetId, BuildsetState, Change, ChangeId,
     ChangeSourceName, Milliseconds, NoticeId, Now, Outcome, Request, RequestId, RequestState, SchedulerName,
-    SeenChange, Steady, Wall,
+    SeenChange, Steady, Wall, WorkerName,
 };
 
 use crate::setup::info;
@@ -26,6 +26,7 @@ pub(crate) struct Store {
     pub(crate) cursors: BTreeMap<ChangeSourceName, String>,
     pub(crate) deliveries: Vec<Delivery>,
     pub(crate) schedulers: BTreeMap<SchedulerName, SchedulerState>,
+    pub(crate) workers: BTreeMap<WorkerName, WorkerKept>,
     pub(crate) notices: BTreeMap<NoticeId, Notice>,
     pub(crate) delivered: Vec<NoticeId>,
 }
@@ -49,6 +50,7 @@ impl Store {
             Write::Cursor(source, cursor) => drop(self.cursors.insert(source, cursor)),
             Write::Delivery(delivery) => self.deliveries.push(delivery),
             Write::SchedulerState(name, state) => drop(self.schedulers.insert(name, state)),
+            Write::Worker(name, kept) => drop(self.workers.insert(name, kept)),
             Write::Notice(notice) => drop(self.notices.insert(notice.id, notice)),
             Write::NoticeDone(id) => {
                 assert!(self.notices.remove(&id).is_some(), "notice {id} was delivered, but never written");
@@ -88,6 +90,7 @@ impl Store {
             builds: with_sequence.collect(),
             cursors: self.cursors.clone().into_iter().collect(),
             schedulers: self.schedulers.clone().into_iter().collect(),
+            workers: self.workers.clone().into_iter().collect(),
             notices: notices.cloned().collect(),
             deliveries: self.deliveries.clone(),
             build_numbers: numbers.into_iter().collect(),

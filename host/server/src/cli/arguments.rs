@@ -14,7 +14,7 @@ pub(crate) use self::asking::{
     ApproveArgs, BuildsArgs, BuildsState, CancelArgs, ChangeArgs, ExplainArgs, ForceArgs, LogArgs, RebuildArgs,
     Subject, Target, TargetArgs, TryArgs,
 };
-pub(crate) use self::operating::SchedulerCommand;
+pub(crate) use self::operating::{DrainArgs, PauseArgs, ResumeArgs, SchedulerCommand};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -86,6 +86,12 @@ pub(crate) enum Command {
     /// List, disable and enable schedulers while the host runs
     #[command(subcommand)]
     Scheduler(SchedulerCommand),
+    /// Let a worker finish what it has and get no more builds
+    Pause(PauseArgs),
+    /// Pause a worker and say, or wait for, when it has no build left
+    Drain(DrainArgs),
+    /// Let a worker have builds again
+    Resume(ResumeArgs),
     /// Let the host read its configuration again; builds go on
     Reload(TargetArgs),
     /// Add, list and remove the people who may log in

@@ -167,6 +167,13 @@ pub(crate) struct Scheduler {
     pub(crate) next_at: Option<String>,
 }
 
+/// A worker.
+#[derive(Deserialize, Debug)]
+pub(crate) struct Worker {
+    pub(crate) name: String,
+    pub(crate) running: Vec<u64>,
+}
+
 /// Who halted something, and why.
 #[derive(Deserialize, Debug)]
 pub(crate) struct Halt {

@@ -100,6 +100,8 @@ impl Host for FakeHost {
             | Ask::Approve { .. }
             | Ask::DisableScheduler { .. }
             | Ask::EnableScheduler(_)
+            | Ask::PauseWorker { .. }
+            | Ask::ResumeWorker(_)
             | Ask::PollNow(_) => Answer::Done,
         };
         self.asks.lock().expect("no test panics with it").push(ask);
@@ -125,6 +127,7 @@ impl Host for FakeHost {
             tags: vec!["linux".into(), HOSTILE.into()],
             max_builds: Some(2),
             running,
+            paused: (name == "w2").then(|| Halt { by: "ann".into(), reason: HOSTILE.into(), at: Wall(NOON) }),
             state,
         };
         Ok(vec![

@@ -13,7 +13,7 @@ use crate::StoreError;
 use crate::commit::Batch;
 use crate::convert::{
     FindPatch, build_from_row, buildset_from_row, change_from_row, delivery_from_row, notice_from_row,
-    request_from_row, scheduler_from_row,
+    request_from_row, scheduler_from_row, worker_from_row,
 };
 use crate::rows::{EntryRow, RecordRow, Row};
 use crate::tables::PATCHES;
@@ -32,6 +32,7 @@ pub(crate) fn record_of(batch: &Batch<'_>, transaction: &WriteTransaction) -> Re
     let delivery = |(source, id): &(&str, &str), put: &[u8]| EntryRow::Delivery(text(source), text(id), row(put));
     entries.extend(batch.deliveries.iter().map(|(key, put)| delivery(key, &put.row)));
     entries.extend(batch.schedulers.iter().map(|(name, put)| EntryRow::Scheduler(text(name), row(&put.row))));
+    entries.extend(batch.workers.iter().map(|(name, put)| EntryRow::Worker(text(name), row(&put.row))));
     entries.extend(batch.notices.iter().map(|(id, notice)| match notice {
         Some(put) => EntryRow::Notice(id.0, row(&put.row)),
         None => EntryRow::NoticeDone(id.0),
@@ -75,6 +76,7 @@ fn key(entry: &EntryRow) -> (u8, u64, String, String) {
         EntryRow::Delivery(source, id, _) => (6, 0, source.clone(), id.clone()),
         EntryRow::Scheduler(scheduler, _) => name(7, scheduler),
         EntryRow::Notice(id, _) | EntryRow::NoticeDone(id) => number(8, id),
+        EntryRow::Worker(worker, _) => name(9, worker),
     }
 }
 
@@ -92,6 +94,7 @@ fn write(entry: EntryRow, find: &FindPatch<'_>) -> Result<Write, StoreError> {
         EntryRow::Scheduler(scheduler, row) => {
             Write::SchedulerState(scheduler.as_str().into(), scheduler_from_row(Row::decode(&row)?))
         }
+        EntryRow::Worker(worker, row) => Write::Worker(worker.as_str().into(), worker_from_row(Row::decode(&row)?)),
         EntryRow::Notice(_, row) => Write::Notice(notice_from_row(Row::decode(&row)?)),
         EntryRow::NoticeDone(id) => Write::NoticeDone(NoticeId(id)),
     })

@@ -85,6 +85,9 @@ fn cases() -> Vec<Case> {
     for (name, state) in [("scheduler", scheduler_state()), ("scheduler-disabled", disabled_scheduler_state())] {
         cases.push(case(name, &scheduler_to_row(&state), state, |row| Ok(scheduler_from_row(row))));
     }
+    for (name, kept) in [("worker-paused", paused_worker()), ("worker", WorkerKept::default())] {
+        cases.push(case(name, &worker_to_row(&kept), kept, |row| Ok(worker_from_row(row))));
+    }
     cases.push(case("delivery", &delivery_to_row(&delivery("d1", 7)), delivery("d1", 7), |row| {
         Ok(delivery_from_row("forge".into(), "d1".to_owned(), row))
     }));
@@ -111,12 +114,15 @@ fn cases() -> Vec<Case> {
         Write::Notice(notices()[0].1.clone()),
         Write::NoticeDone(NoticeId(9)),
     ];
+    let paused = vec![Write::Worker("w1".into(), paused_worker())];
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path()).unwrap();
-    let batch = Batch::gather(&writes, Steady(5)).unwrap();
-    let record = store.write(|transaction| journal::record_of(&batch, transaction)).unwrap();
     let none = |_: &[u8; 32]| Err(StoreError::Missing { what: "a patch".to_owned() });
-    cases.push(case("record", &record, (writes, Steady(5)), move |row| journal::decode(&[row.encode()?], &none)));
+    for (name, writes) in [("record", writes), ("record-workers", paused)] {
+        let batch = Batch::gather(&writes, Steady(5)).unwrap();
+        let record = store.write(|transaction| journal::record_of(&batch, transaction)).unwrap();
+        cases.push(case(name, &record, (writes, Steady(5)), move |row| journal::decode(&[row.encode()?], &none)));
+    }
     let counters = CountersRow { steady: 1, change: 2, buildset: 3, request: 4, build: 5, notice: 6 };
     cases.push(case("counters", &counters, counters.clone(), Ok));
     cases

@@ -30,6 +30,8 @@ pub(crate) enum EntryRow {
     Delivery(String, String, ByteBuf),
     /// Scheduler.
     Scheduler(String, ByteBuf),
+    /// Worker.
+    Worker(String, ByteBuf),
     Notice(u64, ByteBuf),
     NoticeDone(u64),
 }

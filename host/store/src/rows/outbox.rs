@@ -1,4 +1,4 @@
-//! The rows of what waits or is counted: schedulers, deliveries, notices, counters.
+//! The rows of what waits or is counted: schedulers, workers, deliveries, notices, counters.
 
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +35,12 @@ pub(crate) struct BatchRow {
     pub(crate) changes: Vec<u64>,
     #[serde(default, skip_serializing_if = "blank")]
     pub(crate) fires_at: Option<u64>,
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct WorkerRow {
+    #[serde(default, skip_serializing_if = "blank")]
+    pub(crate) paused: Option<HaltRow>,
 }
 
 /// Source and id are the key.

@@ -85,6 +85,7 @@ fn everything() -> Vec<Write> {
         Write::Cursor("forge".into(), "c1".to_owned()),
         Write::Delivery(delivery("d1", 1_000)),
         Write::SchedulerState("quick".into(), scheduler_state()),
+        Write::Worker("w1".into(), paused_worker()),
         Write::Notice(notices()[0].1.clone()),
         Write::Notice(notices()[1].1.clone()),
     ]
@@ -101,6 +102,7 @@ fn everything_loaded() -> Snapshot {
         builds: vec![(build, 17)],
         cursors: vec![("forge".into(), "c1".to_owned())],
         schedulers: vec![("quick".into(), scheduler_state())],
+        workers: vec![("w1".into(), paused_worker())],
         notices: vec![notices()[0].1.clone(), notices()[1].1.clone()],
         deliveries: vec![delivery("d1", 1_000)],
         build_numbers: vec![("linux".into(), 1)],

@@ -67,3 +67,50 @@ async fn a_scheduler_that_is_disabled_builds_nothing_across_a_restart_until_it_i
     host.end(Signal::SIGTERM).await?;
     Ok(())
 }
+
+/// A worker of the host's list.
+async fn worker(host: &Host, name: &str) -> anyhow::Result<Value> {
+    let list = host.get("/api/v1/workers").await?;
+    let found = list["items"].as_array().into_iter().flatten().find(|it| it["name"] == name);
+    found.cloned().with_context(|| format!("{name} is in {list:#}"))
+}
+
+#[tokio::test]
+async fn a_paused_worker_finishes_its_build_and_gets_no_other_across_a_restart_until_it_is_resumed()
+-> anyhow::Result<()> {
+    let place = Place::new()?;
+    let (_repository, host) = up(&place).await?;
+    fine(&host, &["force", "slow"]).await?;
+    host.wait_for("/api/v1/builds/1", |build| (build["state"] == "running").then_some(())).await?;
+
+    let elsewhere = Place::new()?;
+    let developer = format!("--token={}", host.token("dev", "developer").await?);
+    let pause = ["pause", "local", "--reason", "a new disk"];
+    let said = typed(elsewhere.path(), &[&pause[..], &["--host", &host.url, &developer]].concat()).await?;
+    refused(&pause, &said, 2, &["dev is a developer", "needs the role operator"]);
+    refused(&pause, &host.typed(&["pause", "locla"]).await?, 2, &["did you mean `local`?"]);
+    assert_eq!(worker(&host, "local").await?["paused"], Value::Null);
+
+    let said = fine(&host, &pause).await?;
+    assert_eq!(said.line(), "worker local is paused and finishes slow/1");
+    fine(&host, &["force", "linux"]).await?;
+    let said = fine(&host, &["explain", "2"]).await?;
+    assert!(said.out.contains("worker `local` is paused by administrator: a new disk"), "{said:?}");
+    let said = fine(&host, &["drain", "local", "--wait", "--reason", "a new disk"]).await?;
+    assert!(said.out.ends_with("worker local is paused and empty: it can be ended\n"), "{said:?}");
+    let build = host.get("/api/v1/builds/1").await?;
+    assert_eq!((&build["state"], &build["result"]), (&json!("finished"), &json!("success")), "{build:#}");
+
+    host.end(Signal::SIGKILL).await?;
+    let host = Host::start(place.path(), "up").await?;
+    host.wait_for("/api/v1/workers", |workers| (workers["items"][0]["state"] == "connected").then_some(())).await?;
+    let halt = worker(&host, "local").await?["paused"].clone();
+    assert_eq!((&halt["by"], &halt["reason"]), (&json!("administrator"), &json!("a new disk")));
+    assert_eq!(host.get("/api/v1/requests/2").await?["state"], "pending");
+    assert!(host.text("/workers").await?.contains("Paused by administrator: a new disk"));
+
+    fine(&host, &["resume", "local"]).await?;
+    host.wait_for("/api/v1/requests/2", |request| (request["result"] == "success").then_some(())).await?;
+    host.end(Signal::SIGTERM).await?;
+    Ok(())
+}

@@ -119,6 +119,8 @@ async fn what_makes_no_sense_is_refused_with_a_sentence() {
         (call("POST", "/api/v1/schedulers/quikc/disable").bearer(&admin), 404, "did you mean `quick`?"),
         (call("POST", "/api/v1/schedulers/quick/disable").bearer(&admin).json(r#"{"raeson": ""}"#), 400, "raeson"),
         (call("POST", "/api/v1/schedulers/quikc/enable").bearer(&admin), 404, "did you mean `quick`?"),
+        (call("POST", "/api/v1/workers/w9/pause").bearer(&admin), 404, "did you mean `w1`?"),
+        (call("POST", "/api/v1/workers/w9/resume").bearer(&admin), 404, "did you mean `w1`?"),
         (call("POST", "/api/v1/change-sources/apq/poll").bearer(&admin), 404, "did you mean `app`?"),
         (
             call("POST", "/api/v1/changes").bearer(&admin).json(r#"{"committed_at": "now"}"#),
@@ -174,6 +176,8 @@ async fn asks_reach_the_host_as_they_were_sent() {
         ("/api/v1/requests/4/approve", r#"{"approved": true}"#),
         ("/api/v1/schedulers/force/disable", r#"{"reason": "a freeze"}"#),
         ("/api/v1/schedulers/force/enable", ""),
+        ("/api/v1/workers/w1/pause", r#"{"reason": "a new disk"}"#),
+        ("/api/v1/workers/w1/resume", "{}"),
         ("/api/v1/change-sources/app/poll", ""),
     ] {
         assert_eq!(post(path, body).value(&house).await, (StatusCode::OK, json!({ "done": true })), "{path}");
@@ -185,8 +189,10 @@ async fn asks_reach_the_host_as_they_were_sent() {
             Ask::CancelBuild { build: BuildId(2), reason: "cancelled by operator: slow".into() },
             Ask::CancelRequest { request: RequestId(3), reason: "cancelled by operator".into() },
             Ask::Approve { request: RequestId(4), approved: true, by: by.clone() },
-            Ask::DisableScheduler { scheduler: "force".into(), by, reason: "a freeze".into() },
+            Ask::DisableScheduler { scheduler: "force".into(), by: by.clone(), reason: "a freeze".into() },
             Ask::EnableScheduler("force".into()),
+            Ask::PauseWorker { worker: "w1".into(), by, reason: "a new disk".into() },
+            Ask::ResumeWorker("w1".into()),
             Ask::PollNow("app".into()),
         ]
     );
@@ -281,6 +287,15 @@ async fn a_scheduler_says_what_it_waits_with_and_who_has_disabled_it() {
     assert_eq!(told(0), [json!("quick"), halt, json!(3), Value::Null]);
     assert_eq!(told(1), [json!("force"), Value::Null, json!(0), Value::Null]);
     assert_eq!(told(2), [json!("night"), Value::Null, json!(0), json!(noon)]);
+}
+
+#[tokio::test]
+async fn a_worker_says_who_has_paused_it() {
+    let house = house();
+    let (_, workers) = get("/api/v1/workers").value(&house).await;
+    let halt = json!({ "by": "ann", "reason": HOSTILE, "since": "2026-03-01T12:00:00.000Z" });
+    let paused = [0, 1, 2].map(|index: usize| workers["items"][index]["paused"].clone());
+    assert_eq!(paused, [Value::Null, halt, Value::Null]);
 }
 
 #[tokio::test]

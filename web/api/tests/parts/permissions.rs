@@ -11,6 +11,7 @@ fn address(route: &Route) -> String {
     let name = match route.path {
         path if path.contains("change-sources") => "app",
         path if path.contains("schedulers") => "force",
+        path if path.contains("workers") => "w1",
         path if path.contains("users") => "nobody",
         _ => "linux",
     };

@@ -3,10 +3,11 @@
 use maud::{Markup, html};
 use stampmill_model::{Build, BuildId, Tier, Wall, WorkerInfo};
 use stampmill_service::accounts::wall_now;
-use stampmill_service::{WorkerState, WorkerView};
+use stampmill_service::{Action, Identity, WorkerState, WorkerView};
 
-use super::Shown;
-use crate::form::Visitor;
+use super::schedulers::halted;
+use super::{At, Shown, go};
+use crate::form::{Form, Visitor};
 use crate::layout::Page;
 use crate::words;
 
@@ -23,13 +24,13 @@ pub(crate) async fn show(visitor: Visitor) -> Shown {
         h1 { "Workers" }
         section #workers data-live {
             @if workers.is_empty() { p.note { "No worker is configured. Add a " code { "[[worker]]" } " and make its token with " code { "stampmill worker-token NAME" } "." } }
-            @for worker in &workers { (card(worker, &builds, now)) }
+            @for worker in &workers { (card(worker, &builds, &visitor.who, now)) }
         }
     };
     visitor.page(Page { title: "Workers", active: "/workers", events: Some("/api/v1/events".into()), body })
 }
 
-fn card(worker: &WorkerView, builds: &[Build], now: Wall) -> Markup {
+fn card(worker: &WorkerView, builds: &[Build], who: &Identity, now: Wall) -> Markup {
     let word = match worker.state {
         WorkerState::NeverSeen => "never seen",
         WorkerState::Away { .. } => "away",
@@ -40,6 +41,7 @@ fn card(worker: &WorkerView, builds: &[Build], now: Wall) -> Markup {
             div.row {
                 h2 { (worker.name) }
                 (words::badge(word))
+                @if worker.paused.is_some() { (words::badge("paused")) }
                 @if let Some(info) = worker.state.info() { (tier(info.tier)) }
                 @for tag in &worker.tags { span.chip { (tag) } " " }
                 span.grow {}
@@ -49,13 +51,46 @@ fn card(worker: &WorkerView, builds: &[Build], now: Wall) -> Markup {
                     WorkerState::Connected { since, .. } => span.quiet { "came " (words::ago(*since, now)) },
                 }
             }
+            @if let Some(halt) = &worker.paused { (halted("Paused", halt, now)) }
             @if worker.running.is_empty() { p.quiet { "No build." } }
             @for build in builds.iter().filter(|build| worker.running.contains(&build.id)) {
                 p { (words::badge(words::build_word(&build.state))) " " (words::build_link(build)) " " (words::build_length(build, now)) }
             }
+            (switch(worker, who))
             @if let Some(info) = worker.state.info() { (details(worker, info)) }
         }
     }
+}
+
+fn switch(worker: &WorkerView, who: &Identity) -> Markup {
+    let address = format!("/workers/{}", words::encoded(worker.name.as_str()));
+    html! {
+        @if who.may(Action::PauseWorkers) {
+            @if worker.paused.is_some() {
+                form.inline method="post" action={ (address) "/resume" } {
+                    (words::csrf(who))
+                    button type="submit" { "Resume" }
+                }
+            } @else {
+                form.inline method="post" action={ (address) "/pause" } {
+                    (words::csrf(who))
+                    input name="reason" maxlength="1000" placeholder="why, for the others" aria-label={ "Why " (worker.name) " is paused" };
+                    button type="submit" { "Pause" }
+                }
+            }
+        }
+    }
+}
+
+pub(crate) async fn pause(visitor: Visitor, At(name): At<String>, form: Form) -> Shown {
+    let reason = form.text("reason").to_owned();
+    visitor.or_page(visitor.ui.service.pause_worker(&visitor.who, &name, reason).await)?;
+    go("/workers")
+}
+
+pub(crate) async fn resume(visitor: Visitor, At(name): At<String>, _: Form) -> Shown {
+    visitor.or_page(visitor.ui.service.resume_worker(&visitor.who, &name).await)?;
+    go("/workers")
 }
 
 fn tier(tier: Tier) -> Markup {

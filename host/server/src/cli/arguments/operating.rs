@@ -1,6 +1,6 @@
 //! Commands for those who answer for a host while it runs.
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
 use super::Target;
 
@@ -33,4 +33,51 @@ pub(crate) enum SchedulerCommand {
         #[command(flatten)]
         target: Target,
     },
+}
+
+/// A worker that is to get no more builds.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+What the worker has it finishes. A pause outlives the host and the worker; `stampmill resume` ends it.
+
+Example:
+  stampmill pause w1 --reason 'a new disk'")]
+pub(crate) struct PauseArgs {
+    /// The worker
+    pub(crate) worker: String,
+    /// Why, for people
+    #[arg(short = 'm', long, default_value = "", hide_default_value = true)]
+    pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+/// A worker that is to run empty.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+This is a pause that says when the worker is empty. Its process goes on: end it on its machine, and let it
+have builds again with `stampmill resume`.
+
+Example:
+  stampmill drain w1 --wait && ssh w1 systemctl stop stampmill-worker")]
+pub(crate) struct DrainArgs {
+    /// The worker
+    pub(crate) worker: String,
+    /// End when it has no build left
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// Why, for people
+    #[arg(short = 'm', long, default_value = "", hide_default_value = true)]
+    pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+/// A worker that gets builds again.
+#[derive(Args, Debug)]
+pub(crate) struct ResumeArgs {
+    /// The worker
+    pub(crate) worker: String,
+    #[command(flatten)]
+    pub(crate) target: Target,
 }

@@ -83,6 +83,9 @@ fn lines_as_people_type_them_are_taken() {
         "scheduler list --json",
         "scheduler disable nightly -m why",
         "scheduler enable nightly --host http://h:1",
+        "pause w1 -m why",
+        "drain w1 --wait",
+        "resume w1",
         "reload --data d",
         "user add ada --role admin",
         "user password ada",
@@ -116,6 +119,8 @@ fn lines_that_make_no_sense_end_with_2() {
         "explain",
         "scheduler",
         "scheduler disable",
+        "pause",
+        "pause w1 --wait",
     ] {
         let error = parse(line).map(|command| format!("{command:?}")).expect_err(line);
         assert_eq!(error.exit_code(), 2, "{line}");
