@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use stampmill_engine::output::{Delivery, Notice, NoticeState, SchedulerState};
+use stampmill_engine::output::{Delivery, Notice, NoticeState, SchedulerState, WorkerKept};
 use stampmill_engine::snapshot::LastIds;
 use stampmill_engine::{Snapshot, Write};
 use stampmill_model::{
@@ -22,6 +22,7 @@ pub(crate) struct Records {
     pub(crate) cursors: BTreeMap<ChangeSourceName, String>,
     pub(crate) deliveries: BTreeMap<(ChangeSourceName, String), Delivery>,
     pub(crate) schedulers: BTreeMap<SchedulerName, SchedulerState>,
+    workers: BTreeMap<WorkerName, WorkerKept>,
     pub(crate) notices: BTreeMap<NoticeId, Notice>,
     pub(crate) last: LastIds,
     pub(crate) open_buildsets: BTreeSet<BuildsetId>,
@@ -94,6 +95,10 @@ impl Records {
                 self.schedulers.insert(name.clone(), state.clone());
                 Written::Other
             }
+            Write::Worker(name, kept) => {
+                self.workers.insert(name.clone(), kept.clone());
+                Written::Other
+            }
         }
     }
 
@@ -115,6 +120,7 @@ impl Records {
             buildsets,
             cursors: self.cursors.clone().into_iter().collect(),
             schedulers: self.schedulers.clone().into_iter().collect(),
+            workers: self.workers.clone().into_iter().collect(),
             notices: self.notices.values().filter(|notice| !is_dead(notice)).cloned().collect(),
             deliveries: self.deliveries.values().cloned().collect(),
             build_numbers: self.build_numbers.clone().into_iter().collect(),

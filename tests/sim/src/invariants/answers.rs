@@ -29,7 +29,11 @@ fn reply_of(input: &Input) -> Option<ReplyTo> {
         | Input::RebuildAsked { reply, .. }
         | Input::BuildCancelAsked { reply, .. }
         | Input::RequestCancelAsked { reply, .. }
-        | Input::ApprovalGiven { reply, .. } => Some(*reply),
+        | Input::ApprovalGiven { reply, .. }
+        | Input::SchedulerDisabled { reply, .. }
+        | Input::SchedulerEnabled { reply, .. }
+        | Input::WorkerPaused { reply, .. }
+        | Input::WorkerResumed { reply, .. } => Some(*reply),
         Input::Configured(_)
         | Input::Tick
         | Input::Polled { .. }
