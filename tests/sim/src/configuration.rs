@@ -205,7 +205,7 @@ fn builder(dice: &mut Dice, number: usize) -> Builder {
         max_builds: max_builds(dice),
         tier: *dice.pick(&tiers),
         properties: Properties::new(),
-        merge: false,
+        merge: dice.one_in(2),
         locks: Vec::new(),
     }
 }

@@ -103,10 +103,10 @@ impl Facts {
             }
             Some(Input::BuildTold { worker, build, event: BuildEvent::Declined { .. }, .. }) => {
                 let declined = written.iter().find_map(|written| match written {
-                    Written::Build { after, .. } if after.id == *build && !is_open(after) => Some(after.request),
+                    Written::Build { after, .. } if after.id == *build && !is_open(after) => Some(after),
                     _ => None,
                 });
-                if let Some(request) = declined {
+                for request in declined.into_iter().flat_map(|build| build.requests()) {
                     self.bar(request, worker);
                 }
             }

@@ -52,8 +52,10 @@ impl Invariant for Explaining {
         let before = std::mem::take(&mut self.said);
         if step.input.is_some() {
             for build in step.started() {
-                if let Some(explanation) = before.get(&build.request) {
-                    fits_what_happened(facts, step, explanation, build)?;
+                for request in build.requests() {
+                    if let Some(explanation) = before.get(&request) {
+                        fits_what_happened(facts, step, explanation, build, request)?;
+                    }
                 }
             }
         }
@@ -67,7 +69,9 @@ impl Invariant for Explaining {
             self.said.insert(request.id, explanation);
         }
         self.next = self.next.wrapping_add(1);
-        step.started().take(1).try_for_each(|build| names_the_build(facts, step, build))
+        let started = step.started().take(1);
+        let mut shared = started.flat_map(|build| build.requests().map(move |request| (build, request)));
+        shared.try_for_each(|(build, request)| names_the_build(facts, step, build, request))
     }
 }
 
@@ -110,7 +114,13 @@ fn is_true(facts: &Facts, request: &Request, explanation: &Explanation) -> Findi
 }
 
 /// A request has started though it was said why it could not: the reason must be gone.
-fn fits_what_happened(facts: &Facts, step: &Step<'_>, explanation: &Explanation, build: &Build) -> Finding {
+fn fits_what_happened(
+    facts: &Facts,
+    step: &Step<'_>,
+    explanation: &Explanation,
+    build: &Build,
+    request: RequestId,
+) -> Finding {
     let worker = &build.worker;
     let Some((_, text)) = explanation.workers.iter().find(|(name, _)| name == worker) else {
         return expect(step.is_configured(), || format!("build {} is on {worker}, which was not explained", build.id));
@@ -121,12 +131,12 @@ fn fits_what_happened(facts: &Facts, step: &Step<'_>, explanation: &Explanation,
         Reason::NotNamed | Reason::MissingTags => step.is_configured(),
         Reason::Away => has_connected || step.is_configured(),
         Reason::WeakTier => has_connected || step.is_configured(),
-        Reason::Declined => !facts.is_barred(build.request, worker),
+        Reason::Declined => !facts.is_barred(request, worker),
         Reason::Full => step.is_configured() || step.ended().any(|ended| ended.builder == build.builder),
         Reason::Busy => step.is_configured() || has_connected || has_ended_on(step, worker),
     };
     expect(is_gone, || {
-        let (request, input) = (build.request, step.input);
+        let input = step.input;
         format!("request {request} was said not to run on {worker} because it {text}; it starts there at {input:?}")
     })
 }
@@ -135,14 +145,14 @@ fn has_ended_on(step: &Step<'_>, worker: &WorkerName) -> bool {
     step.ended().any(|ended| ended.worker == *worker)
 }
 
-fn names_the_build(facts: &Facts, step: &Step<'_>, build: &Build) -> Finding {
-    let Some(explanation) = step.engine.explain_request(build.request) else {
-        let is_over = matches!(facts.said.requests[&build.request].state, RequestState::Complete { .. });
-        return expect(is_over, || format!("request {} is being built and has no explanation", build.request));
+fn names_the_build(facts: &Facts, step: &Step<'_>, build: &Build, request: RequestId) -> Finding {
+    let Some(explanation) = step.engine.explain_request(request) else {
+        let is_over = matches!(facts.said.requests[&request].state, RequestState::Complete { .. });
+        return expect(is_over, || format!("request {} is being built and has no explanation", request));
     };
     let (number, worker) = (build.number, &build.worker);
     let holds = explanation.summary.contains(&format!("build {number} "))
         && explanation.summary.contains(&format!("worker `{worker}`"))
         && explanation.position.is_none();
-    expect(holds, || format!("build {number} runs on {worker} for request {}: {explanation:?}", build.request))
+    expect(holds, || format!("build {number} runs on {worker} for request {}: {explanation:?}", request))
 }

@@ -17,15 +17,18 @@ pub(super) struct Requests {
 impl Invariant for Requests {
     fn handled(&mut self, facts: &Facts, step: &Step<'_>) -> Finding {
         for build in step.started() {
-            let other = facts.said.open_builds().find(|other| other.request == build.request && other.id != build.id);
-            expect(other.is_none(), || {
-                let other = other.map(|other| other.id);
-                format!("request {} is built by {} while build {other:?} is open", build.request, build.id)
-            })?;
-            let state = &facts.said.requests[&build.request].state;
-            expect(*state == RequestState::Building(build.id), || {
-                format!("build {} was started for request {}, which is {state:?}", build.id, build.request)
-            })?;
+            for request in build.requests() {
+                let mut others = facts.said.open_builds().filter(|other| other.id != build.id);
+                let other = others.find(|other| other.requests().any(|it| it == request));
+                expect(other.is_none(), || {
+                    let other = other.map(|other| other.id);
+                    format!("request {request} is built by {} while build {other:?} is open", build.id)
+                })?;
+                let state = &facts.said.requests[&request].state;
+                expect(*state == RequestState::Building(build.id), || {
+                    format!("build {} was started for request {request}, which is {state:?}", build.id)
+                })?;
+            }
         }
         Ok(())
     }
@@ -41,10 +44,12 @@ impl Invariant for Requests {
                     if let BuildState::Finished { outcome, .. } = after.state
                         && outcome != Outcome::Retry
                     {
-                        let other = self.built.insert(after.request, after.id);
-                        expect(other.is_none(), || {
-                            format!("request {} was built to its end by {other:?} and by {}", after.request, after.id)
-                        })?;
+                        for request in after.requests() {
+                            let other = self.built.insert(request, after.id);
+                            expect(other.is_none(), || {
+                                format!("request {request} was built to its end by {other:?} and by {}", after.id)
+                            })?;
+                        }
                     }
                 }
                 Written::Request { before: Some(before), after } => {
