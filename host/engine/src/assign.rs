@@ -107,11 +107,18 @@ impl Engine {
             return None;
         }
         free.sort_by_key(|name| Reverse(self.free_slots(name)));
-        let turn = self.queue.lane(lane).find(|turn| free.iter().any(|name| !self.is_barred(turn.request, name)))?;
-        // Who waits for a lock is not overtaken in its own lane, where all want the same locks.
-        let mut free = free.into_iter().filter(|name| !self.is_barred(turn.request, name));
-        let worker = free.find(|name| self.locked(lane, turn, builder, name).is_none())?;
-        Some(Placement { turn, worker: worker.clone() })
+        for turn in self.queue.lane(lane) {
+            let mut willing = free.iter().filter(|name| !self.is_barred(turn.request, name));
+            if let Some(worker) = willing.find(|name| self.locked(turn, builder, name).is_none()) {
+                return Some(Placement { turn, worker: (*worker).clone() });
+            }
+            // All of a lane want the same locks: who waits for one is overtaken only where it was declined.
+            free.retain(|name| self.is_barred(turn.request, name));
+            if free.is_empty() {
+                return None;
+            }
+        }
+        None
     }
 
     /// The workers that may run a lane, in the order of the configuration.

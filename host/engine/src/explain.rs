@@ -4,7 +4,7 @@ use stampmill_model::{BuildId, BuildState, Request, RequestId, RequestState, Wor
 
 use crate::Engine;
 use crate::config::{Builder, Worker};
-use crate::queue::{Lane, Turn};
+use crate::queue::Turn;
 use crate::timers::Timer;
 use crate::workers::Link;
 
@@ -110,7 +110,7 @@ impl Engine {
         if let Some(bar) = self.bar_of(request.id, &worker.name) {
             return Obstacle::Declined(format!("declined it ({}) and is asked again later", bar.reason));
         }
-        if let Some(locked) = self.locked(&Lane::of(request), Turn::of(request), builder, &worker.name) {
+        if let Some(locked) = self.locked(Turn::of(request), builder, &worker.name) {
             return Obstacle::Locked(self.explain_locked(&locked));
         }
         if self.free.contains(&worker.name) {

@@ -98,14 +98,14 @@ impl Engine {
         }
     }
 
-    /// Why a request of a lane can't start on a worker, if that is for a lock.
-    pub(crate) fn locked(&self, lane: &Lane, turn: Turn, builder: &Builder, worker: &WorkerName) -> Option<Locked> {
+    /// Why a request can't start on a worker, if that is for a lock.
+    pub(crate) fn locked(&self, turn: Turn, builder: &Builder, worker: &WorkerName) -> Option<Locked> {
         builder.locks.iter().find_map(|wanted| {
             let lock = self.lock(&wanted.name)?;
             let key = LockKey::new(&lock.name, lock.scope, worker);
             let held = self.locks.get(&key).into_iter().flat_map(|holders| &holders.builds);
             let held = held.map(|(build, access)| (By::Build(*build), *access));
-            let before = self.in_line(&key, lane).into_iter().filter(|(before, _)| *before < turn);
+            let before = self.in_line(&key).into_iter().filter(|(before, _)| *before < turn);
             let before = before.map(|(turn, access)| (By::Request(turn.request), access));
             let taken: Vec<_> = held.chain(before).collect();
             let is_full = u32::try_from(taken.len()).is_ok_and(|taken| taken >= lock.count);
@@ -118,14 +118,14 @@ impl Engine {
         })
     }
 
-    /// Who stands in line for a lock: the first of each other lane.
-    fn in_line(&self, key: &LockKey, but: &Lane) -> Vec<(Turn, LockAccess)> {
+    /// Who stands in line for a lock: the first of each lane.
+    fn in_line(&self, key: &LockKey) -> Vec<(Turn, LockAccess)> {
         let mut line = Vec::new();
         for name in self.lookup.users_of_lock(&key.name) {
             let Some(builder) = self.builder(name).filter(|builder| !self.is_builder_full(builder)) else { continue };
             let wanted = builder.locks.iter().find(|wanted| wanted.name == key.name);
             let Some(access) = wanted.map(|wanted| wanted.access) else { continue };
-            for lane in self.queue.lanes_of(name).filter(|lane| *lane != but) {
+            for lane in self.queue.lanes_of(name) {
                 line.extend(self.first_in_line(key, lane, builder).map(|turn| (turn, access)));
             }
         }

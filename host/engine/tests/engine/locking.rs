@@ -3,7 +3,7 @@
 use stampmill_engine::config::{Builder, Lock, LockUse};
 use stampmill_engine::input::Force;
 use stampmill_engine::{Config, Input, ReplyTo};
-use stampmill_model::{BuildId, BuildState, LockAccess, LockScope, Outcome, RequestId};
+use stampmill_model::{BuildEvent, BuildId, BuildState, LockAccess, LockScope, Outcome, RequestId};
 
 use crate::setup::{apart, builder, builder_with_tag, force, on_force, worker, worker_with_tag};
 use crate::world::{World, started};
@@ -133,6 +133,33 @@ fn who_waits_for_a_busy_worker_keeps_its_place_and_who_waits_for_none_has_no_pla
     world.finish(3, Outcome::Success);
     assert_eq!(started(&world.leave("w1", true)), NOTHING);
     assert_eq!(world.build(4).builder.as_str(), "count");
+}
+
+#[test]
+fn a_worker_that_has_declined_the_first_in_line_takes_the_next_where_the_lock_is_its_own() {
+    let mut world =
+        World::new(config(vec![lock("disk", 1, LockScope::Worker)], vec![with(builder("a"), &[("disk", Exclusive)])]));
+    world.connect("w1", 5);
+    world.connect("w2", 5);
+    assert_eq!(["a", "a", "a"].map(|name| forced(&mut world, name).len()), [1, 1, 0]);
+    let outputs = world.event(2, BuildEvent::Declined { reason: "busy".to_owned() });
+    assert_eq!(started(&outputs), ["a/3 on w2"], "request 2 waits for the lock of `w1`, and nobody for that of `w2`");
+    assert_eq!(world.build(3).request, RequestId(3));
+}
+
+#[test]
+fn who_was_declined_keeps_its_place_in_line_for_a_worker_that_is_busy() {
+    let builders = vec![with(builder("a"), &[("db", Exclusive)]), builder_with_tag("other", "x")];
+    let mut world = World::new(config(vec![lock("db", 1, LockScope::Host)], builders));
+    world.connect("w1", 1);
+    assert_eq!(forced(&mut world, "other"), ["other/1 on w1"]);
+    world.connect("w2", 5);
+    assert_eq!(["a", "a"].map(|name| forced(&mut world, name).len()), [1, 0]);
+    let outputs = world.event(2, BuildEvent::Declined { reason: "busy".to_owned() });
+    assert_eq!(started(&outputs), NOTHING, "request 2 is next, and `w1` will be free");
+    assert_eq!(why(&world, 3), "waits for lock `db`, for which request 2 of builder `a` is next");
+    assert_eq!(finish(&mut world, 1), ["a/2 on w1"]);
+    assert_eq!(world.build(3).request, RequestId(2));
 }
 
 #[test]
