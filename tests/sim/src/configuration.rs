@@ -8,10 +8,12 @@ use std::sync::Arc;
 use stampmill_engine::Config;
 use stampmill_engine::calendar::Calendar;
 use stampmill_engine::config::{
-    Builder, ChangeSource, ChangeSourceKind, CodebaseDefault, Limits, OccasionKind, Reporter, Scheduler, SchedulerKind,
-    Worker, WorkerChoice,
+    Builder, ChangeSource, ChangeSourceKind, CodebaseDefault, Limits, Lock, LockUse, OccasionKind, Reporter, Scheduler,
+    SchedulerKind, Worker, WorkerChoice,
 };
-use stampmill_model::{Digest, Grant, Job, Milliseconds, PluginLimits, PluginRef, Properties, StepPlan, Tier};
+use stampmill_model::{
+    Digest, Grant, Job, LockAccess, LockScope, Milliseconds, PluginLimits, PluginRef, Properties, StepPlan, Tier,
+};
 
 use crate::dice::Dice;
 
@@ -68,7 +70,8 @@ impl House {
         let codebase_generator = dice.one_in(2);
         let codebases = if codebase_generator { dice.some(&["app", "lib", "doc"]) } else { vec![""] };
         let codebases: Vec<String> = codebases.into_iter().map(str::to_owned).collect();
-        let builders: Vec<_> = (0..=dice.roll(5)).map(|n| builder(dice, n)).collect();
+        let locks: Vec<_> = (0..dice.roll(3)).map(|n| lock(dice, n)).collect();
+        let builders: Vec<_> = (0..=dice.roll(5)).map(|n| builder(dice, n, &locks)).collect();
         let mut workers: Vec<_> = (0..=dice.roll(4)).map(|n| worker(dice, n)).collect();
         // The last one can run anything.
         workers.extend([Worker { tags: TAGS.map(str::to_owned).to_vec(), ..worker(dice, workers.len()) }]);
@@ -98,7 +101,7 @@ impl House {
             change_sources: (0..=dice.roll(3)).map(|n| source(dice, n)).collect(),
             codebase_generator,
             reporters: (0..dice.roll(3)).map(|n| reporter(dice, n, &names)).collect(),
-            locks: Vec::new(),
+            locks,
             builders,
             workers,
             properties: Properties::new(),
@@ -120,8 +123,14 @@ impl House {
         config.workers = dice.without_one_in(6, &config.workers);
         config.builders = dice.without_one_in(8, &config.builders);
         config.schedulers = dice.without_one_in(6, &config.schedulers);
+        config.locks = dice.without_one_in(8, &config.locks);
+        for lock in &mut config.locks {
+            if dice.one_in(4) {
+                *lock = Lock { name: lock.name.clone(), ..self::lock(dice, 0) };
+            }
+        }
         for builder in &mut config.builders {
-            change_builder(dice, builder);
+            change_builder(dice, builder, &config.locks);
         }
         for worker in &mut config.workers {
             change_worker(dice, worker);
@@ -148,10 +157,12 @@ impl House {
     }
 }
 
-fn change_builder(dice: &mut Dice, builder: &mut Builder) {
-    match dice.roll(6) {
+fn change_builder(dice: &mut Dice, builder: &mut Builder, locks: &[Lock]) {
+    match dice.roll(8) {
         0 => builder.max_builds = max_builds(dice),
         1 => builder.job = job(dice),
+        2 => builder.locks = lock_uses(dice, locks),
+        3 => builder.merge = !builder.merge,
         _ => {}
     }
 }
@@ -188,13 +199,17 @@ fn resolved(mut config: Config) -> Config {
         }
     }
     config.schedulers.retain(|scheduler| !scheduler.builders.is_empty());
+    let locks: BTreeSet<_> = config.locks.iter().map(|lock| lock.name.clone()).collect();
+    for builder in &mut config.builders {
+        builder.locks.retain(|wanted| locks.contains(&wanted.name));
+    }
     for reporter in &mut config.reporters {
         reporter.builders.retain(|name| builders.contains(name));
     }
     config
 }
 
-fn builder(dice: &mut Dice, number: usize) -> Builder {
+fn builder(dice: &mut Dice, number: usize, locks: &[Lock]) -> Builder {
     let tags = if dice.one_in(2) { Vec::new() } else { vec![(*dice.pick(&TAGS)).to_owned()] };
     let tiers = [Tier::Sandboxed, Tier::Sandboxed, Tier::Degraded, Tier::WasmOnly];
     Builder {
@@ -206,8 +221,21 @@ fn builder(dice: &mut Dice, number: usize) -> Builder {
         tier: *dice.pick(&tiers),
         properties: Properties::new(),
         merge: dice.one_in(2),
-        locks: Vec::new(),
+        locks: lock_uses(dice, locks),
     }
+}
+
+fn lock(dice: &mut Dice, number: usize) -> Lock {
+    let count = *dice.pick(&[1, 2, 2, 3]);
+    let scope = *dice.pick(&[LockScope::Host, LockScope::Worker]);
+    Lock { name: format!("l{number}").into(), count, scope }
+}
+
+/// Half of the locks, each used in either way.
+fn lock_uses(dice: &mut Dice, locks: &[Lock]) -> Vec<LockUse> {
+    let locks = dice.without_one_in(2, locks).into_iter();
+    let access = |dice: &mut Dice| *dice.pick(&[LockAccess::Counting, LockAccess::Counting, LockAccess::Exclusive]);
+    locks.map(|lock| LockUse { name: lock.name, access: access(dice) }).collect()
 }
 
 fn worker(dice: &mut Dice, number: usize) -> Worker {

@@ -1,5 +1,7 @@
 //! What somebody knows who watches the engine from outside: the inputs that it got and what it said. Invariants judge by this.
 
+pub(crate) mod locks;
+
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;

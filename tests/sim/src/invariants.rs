@@ -1,5 +1,5 @@
-//! What must hold, one file each. Another one is a file and a line in [`INVARIANTS`]; locks that are never over-held, merged requests that share a
-//! result and the bounds of fair shares will stand here when the engine has them.
+//! What must hold, one file each. Another one is a file and a line in [`INVARIANTS`]; the bounds of fair shares will stand here when the
+//! engine has them.
 
 mod answers;
 mod attempts;
@@ -11,11 +11,15 @@ mod effects;
 mod events;
 mod explaining;
 mod external_ids;
+mod following;
 mod limits;
 mod loading;
+mod locks;
+mod merged;
 mod notices;
 mod queue;
 mod requests;
+mod superseded;
 
 use stampmill_engine::Effect;
 
@@ -62,6 +66,10 @@ const INVARIANTS: &[(&str, Maker)] = &[
     ("effects happen after their writes", || Box::new(effects::Effects)),
     ("limits are never exceeded", || Box::new(limits::Limits)),
     ("the earliest that can start starts", || Box::new(queue::Queue)),
+    ("requests that share a build are alike, and share its end", || Box::new(merged::Merged)),
+    ("a superseded buildset is one that other versions have answered", || Box::<superseded::Superseded>::default()),
+    ("a set that has passed is followed once", || Box::<following::Following>::default()),
+    ("locks are never over-held, and nobody takes one out of turn", || Box::new(locks::Locks)),
     ("a doubled, foreign or gapped event changes nothing", || Box::new(events::Events)),
     ("a cancellation reaches its worker", || Box::new(cancellations::Cancellations)),
     ("an external id has one open buildset", || Box::new(external_ids::ExternalIds)),

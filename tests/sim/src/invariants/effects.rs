@@ -1,7 +1,7 @@
 //! Nothing happens in the world before the writes that it follows from are durable.
 
 use stampmill_engine::{Answer, Effect, Output};
-use stampmill_model::BuildState;
+use stampmill_model::{Build, BuildState};
 
 use super::{Finding, Invariant, expect};
 use crate::facts::{Facts, Step};
@@ -26,10 +26,7 @@ impl Invariant for Effects {
             }
             Effect::Dispatch { worker, order } => {
                 let sent = &order.build;
-                durable
-                    .builds
-                    .get(&sent.id)
-                    .is_some_and(|it| it.worker == *worker && (it.attempt, it.request) == (sent.attempt, sent.request))
+                durable.builds.get(&sent.id).is_some_and(|it| it.worker == *worker && is_of(it, sent))
                     && order.changes.iter().all(|change| durable.changes.contains_key(&change.id))
             }
             // Of another's build, or of one that is over, a worker may forget everything.
@@ -55,4 +52,11 @@ impl Invariant for Effects {
         };
         expect(holds, || format!("not stored before: {effect:?}"))
     }
+}
+
+/// Whether a build is the one that was sent; requests that shared it may have left since.
+fn is_of(stored: &Build, sent: &Build) -> bool {
+    stored.number == sent.number
+        && stored.requests().all(|request| sent.requests().any(|it| it == request))
+        && (stored.request != sent.request || stored.attempt == sent.attempt)
 }

@@ -7,6 +7,7 @@ use stampmill_model::{Build, Request, RequestId, RequestState, WorkerName};
 
 use super::{Finding, Invariant, expect};
 use crate::facts::{Facts, Step, allows, turn};
+use crate::records::Written;
 
 /// Requests that are asked about after each input, in turn: each answer is a page of text.
 const ASKED: usize = 2;
@@ -27,6 +28,7 @@ enum Reason {
     Away,
     WeakTier,
     Declined,
+    Locked,
     Full,
     Busy,
 }
@@ -40,6 +42,7 @@ impl Reason {
             _ if text.starts_with("is not connected") => Self::Away,
             _ if text.starts_with("its isolation is") => Self::WeakTier,
             _ if text.starts_with("declined it") => Self::Declined,
+            _ if text.starts_with("waits for lock") => Self::Locked,
             _ if text.starts_with("is free, but the builder") => Self::Full,
             _ if text.starts_with("is busy with") => Self::Busy,
             _ => return Err(format!("`{text}` is a reason that the simulation does not know: teach it")),
@@ -100,6 +103,7 @@ fn is_true(facts: &Facts, request: &Request, explanation: &Explanation) -> Findi
             Reason::Away => info.is_none(),
             Reason::WeakTier => info.is_some_and(|info| info.tier > builder.tier),
             Reason::Declined => facts.is_barred(id, name),
+            Reason::Locked => facts.is_locked(request, builder, name, true),
             Reason::Full => facts.is_full(builder) && running < slots,
             Reason::Busy => running >= slots && *text == format!("is busy with {running} of {slots} builds"),
         };
@@ -132,6 +136,7 @@ fn fits_what_happened(
         Reason::Away => has_connected || step.is_configured(),
         Reason::WeakTier => has_connected || step.is_configured(),
         Reason::Declined => !facts.is_barred(request, worker),
+        Reason::Locked => step.is_configured() || has_moved(step),
         Reason::Full => step.is_configured() || step.ended().any(|ended| ended.builder == build.builder),
         Reason::Busy => step.is_configured() || has_connected || has_ended_on(step, worker),
     };
@@ -139,6 +144,16 @@ fn fits_what_happened(
         let input = step.input;
         format!("request {request} was said not to run on {worker} because it {text}; it starts there at {input:?}")
     })
+}
+
+/// Whether somebody has given a lock back, or no longer stands in line for one.
+fn has_moved(step: &Step<'_>) -> bool {
+    let has_waited = |before: &Request| before.state == RequestState::Pending;
+    let is_away = matches!(step.input, Some(Input::WorkerLeaves { .. } | Input::WorkerLeft { .. }));
+    let mut written = step.written.iter();
+    is_away
+        || step.ended().next().is_some()
+        || written.any(|it| matches!(it, Written::Request { before: Some(before), .. } if has_waited(before)))
 }
 
 fn has_ended_on(step: &Step<'_>, worker: &WorkerName) -> bool {

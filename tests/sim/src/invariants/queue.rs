@@ -21,11 +21,13 @@ impl Invariant for Queue {
                 continue;
             }
             let can = |worker| facts.fits(waiting, builder, worker) && !facts.is_barred(waiting.id, worker);
-            let idle = free.iter().find(|name| can(name));
+            let idle = free.iter().find(|name| can(name) && !facts.is_locked(waiting, builder, name, false));
             expect(idle.is_none(), || format!("request {} waits and worker {idle:?} has room", waiting.id))?;
             for build in step.started() {
                 let started = &facts.said.requests[&build.request];
-                let is_passed = turn(waiting) < turn(started) && can(&build.worker);
+                let is_passed = turn(waiting) < turn(started)
+                    && can(&build.worker)
+                    && !facts.is_locked(waiting, builder, &build.worker, true);
                 expect(!is_passed, || {
                     let (late, early) = (started.id, waiting.id);
                     format!("request {late} starts on {} before request {early}, whose turn is earlier", build.worker)
