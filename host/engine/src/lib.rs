@@ -53,6 +53,8 @@ pub use workers::WorkerView;
 #[derive(Clone, Debug)]
 pub struct Engine {
     now: Now,
+    /// The latest that the clock on the wall has shown since it was last found to be put back.
+    latest_wall: Wall,
     config: Arc<Config>,
     /// Counts the configurations; 0 is the one at start.
     generation: u64,
@@ -99,9 +101,10 @@ impl Engine {
     /// The outputs are all writes in the data's order, each key once, then the effects in the order in which they came up. `now.steady`
     /// must not go back; if it does, the last value holds.
     pub fn handle(&mut self, now: Now, input: Input) -> Vec<Output> {
-        let is_put_back = now.wall + limits::CLOCK_AHEAD_MOST < self.now.wall;
         self.now = Now { steady: now.steady.max(self.now.steady), wall: now.wall };
-        if is_put_back {
+        self.latest_wall = self.latest_wall.max(now.wall);
+        if now.wall + limits::CLOCK_AHEAD_MOST < self.latest_wall {
+            self.latest_wall = now.wall;
             self.sync_nightly();
         }
         self.fire_due();

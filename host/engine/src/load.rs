@@ -27,6 +27,7 @@ impl Engine {
     pub fn new(config: Arc<Config>, snapshot: Snapshot, now: Now) -> (Self, Vec<Output>) {
         let mut engine = Self {
             now,
+            latest_wall: now.wall,
             generation: 0,
             handled: 0,
             lookup: Lookup::new(&config),

@@ -68,6 +68,17 @@ enum By {
     Request(RequestId),
 }
 
+/// Who of those that have a lock, or stand in line for it, keeps this access from it.
+fn kept_by(taken: &[(By, LockAccess)], access: LockAccess, count: u32) -> Option<By> {
+    let is_full = u32::try_from(taken.len()).is_ok_and(|taken| taken >= count);
+    let alone = taken.iter().find(|(_, access)| *access == LockAccess::Exclusive);
+    let by = match access {
+        LockAccess::Counting if !is_full => alone,
+        LockAccess::Counting | LockAccess::Exclusive => alone.or_else(|| taken.first()),
+    };
+    by.map(|(by, _)| *by)
+}
+
 impl Engine {
     /// The locks of a build that starts.
     pub(crate) fn locks_for(&self, builder: &Builder) -> Vec<HeldLock> {
@@ -104,17 +115,14 @@ impl Engine {
             let lock = self.lock(&wanted.name)?;
             let key = LockKey::new(&lock.name, lock.scope, worker);
             let held = self.locks.get(&key).into_iter().flat_map(|holders| &holders.builds);
-            let held = held.map(|(build, access)| (By::Build(*build), *access));
-            let before = self.in_line(&key).into_iter().filter(|(before, _)| *before < turn);
-            let before = before.map(|(turn, access)| (By::Request(turn.request), access));
-            let taken: Vec<_> = held.chain(before).collect();
-            let is_full = u32::try_from(taken.len()).is_ok_and(|taken| taken >= lock.count);
-            let alone = taken.iter().find(|(_, access)| *access == LockAccess::Exclusive);
-            let by = match wanted.access {
-                LockAccess::Counting if !is_full => alone,
-                LockAccess::Counting | LockAccess::Exclusive => alone.or_else(|| taken.first()),
-            };
-            by.map(|(by, _)| Locked { key, by: *by })
+            let mut taken: Vec<_> = held.map(|(build, access)| (By::Build(*build), *access)).collect();
+            // The line is long to look at, and says nothing new where those who have the lock leave no room.
+            let by = kept_by(&taken, wanted.access, lock.count).or_else(|| {
+                let before = self.in_line(&key).into_iter().filter(|(before, _)| *before < turn);
+                taken.extend(before.map(|(turn, access)| (By::Request(turn.request), access)));
+                kept_by(&taken, wanted.access, lock.count)
+            });
+            by.map(|by| Locked { key, by })
         })
     }
 
@@ -136,7 +144,7 @@ impl Engine {
     fn first_in_line(&self, key: &LockKey, lane: &Lane, builder: &Builder) -> Option<Turn> {
         let there = self.fits_of(lane).filter(|name| {
             key.worker.as_ref().is_none_or(|worker| worker == *name)
-                && self.slots(name) > 0
+                && self.takes_builds(name)
                 && self.has_tier(name, builder)
         });
         let there: Vec<_> = there.collect();

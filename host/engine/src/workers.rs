@@ -204,6 +204,11 @@ impl Engine {
         }
     }
 
+    /// Whether a worker gets builds, now or when it has room.
+    pub(crate) fn takes_builds(&self, name: &WorkerName) -> bool {
+        self.slots(name) > 0 && self.workers.get(name).is_some_and(|state| state.paused.is_none())
+    }
+
     /// How many more builds a worker may get; none while it is paused.
     pub(crate) fn free_slots(&self, name: &WorkerName) -> usize {
         match self.workers.get(name) {
@@ -217,6 +222,8 @@ impl Engine {
         self.check_known(name)?;
         self.workers.entry(name.clone()).or_default().paused = Some(Halt { by, reason, at: self.now.wall });
         self.refresh_free(name);
+        // Who could run only there no longer stands in line for a lock.
+        self.wake_all();
         self.outbox.mark(Key::Worker(name.clone()));
         Ok(Answer::Done)
     }

@@ -181,11 +181,17 @@ impl Service {
     /// Builds again what a build built, with the properties that its buildset had.
     pub async fn rebuild(&self, who: &Identity, build: BuildId) -> Result<Made, ServiceError> {
         who.require(Action::Rebuild)?;
-        let (build, buildset) = self
+        let (build, properties) = self
             .read(who, move |reading| {
                 let build = reading.build(build)?;
-                let buildset = reading.buildset(build.buildset)?;
-                Ok((build, buildset))
+                let mut sets: Vec<_> = build.buildsets().collect();
+                sets.sort_unstable();
+                // As in the build: of several the newest says.
+                let mut properties = Properties::new();
+                for set in sets {
+                    properties.extend(reading.buildset(set)?.properties);
+                }
+                Ok((build, properties))
             })
             .await?;
         let rebuild = Rebuild {
@@ -193,7 +199,7 @@ impl Service {
             builder: build.builder,
             stamps: build.stamps,
             blamelist: build.blamelist,
-            properties: buildset.properties,
+            properties,
             owner: who.name().to_owned(),
         };
         self.made(Ask::Rebuild(rebuild)).await

@@ -39,21 +39,31 @@ pub(crate) fn check(body: &[u8], level: u32, directory: &str) -> Result<(), Diff
         return Err(DiffError::Directory(directory.to_owned()));
     }
     let mut hunk = Hunk::default();
-    let mut files = 0_usize;
-    let mut line = 0;
+    let (mut files, mut line, mut in_file) = (0_usize, 0, false);
     for text in body.split_inclusive(|byte| *byte == b'\n') {
         line += 1;
         let text = String::from_utf8_lossy(text.strip_suffix(b"\n").unwrap_or(text));
         if hunk.is_open() {
             hunk.take(&text).ok_or(DiffError::Hunk { line })?;
-        } else if text.starts_with("@@ ") {
+        } else if in_file && text.starts_with("@@ ") {
             hunk = Hunk::announced(&text).ok_or(DiffError::Hunk { line })?;
         } else if let Some(path) = path_of(&text) {
             files += 1;
+            in_file = text.starts_with("+++ ");
             if path != "/dev/null" && !is_inside(&path) {
                 return Err(DiffError::Outside { line, path });
             }
-        } else if text == "GIT binary patch" || text.starts_with("new mode ") || text.starts_with("new file mode ") {
+        } else if let Some(names) = text.strip_prefix("diff --git ") {
+            in_file = false;
+            // Where one name ends and the other begins does not matter here.
+            let names = unquoted(&names.replace('"', " "));
+            if let Some(path) = names.split(' ').find(|part| !is_inside(part)) {
+                return Err(DiffError::Outside { line, path: path.to_owned() });
+            }
+        } else if ["GIT binary patch", "new mode ", "new file mode ", "deleted file mode "]
+            .iter()
+            .any(|it| text.starts_with(it))
+        {
             files += 1;
         }
     }
@@ -79,7 +89,8 @@ impl Hunk {
             let range = parts.next()?.strip_prefix(sign)?;
             range.split_once(',').map_or(Some(1), |(_, count)| count.parse().ok())
         };
-        Some(Self { old: count('-')?, new: count('+')? })
+        let hunk = Self { old: count('-')?, new: count('+')? };
+        parts.next().filter(|end| end.trim_end() == "@@").map(|_| hunk)
     }
 
     fn is_open(&self) -> bool {
@@ -103,7 +114,8 @@ impl Hunk {
 
 /// The path that a header line names.
 fn path_of(text: &str) -> Option<String> {
-    let headers = ["--- ", "+++ ", "rename from ", "rename to ", "copy from ", "copy to "];
+    let headers =
+        ["--- ", "+++ ", "rename from ", "rename to ", "rename old ", "rename new ", "copy from ", "copy to "];
     let path = headers.iter().find_map(|header| text.strip_prefix(header))?;
     let path = path.trim_end_matches('\r');
     Some(match path.strip_prefix('"') {
@@ -157,9 +169,11 @@ mod tests {
             "diff --git a/x b/x\nindex 1..2 100644\nGIT binary patch\nliteral 1\nIcmZPo\n\nliteral 0\nHcmV?d00001\n";
         let timed = "--- x.orig\t2026-11-22 10:00:00\n+++ x\t2026-11-22 10:00:01\n@@ -0,0 +1 @@\n+a\n\\ No newline at end of file\n";
         let emptied = "diff --git a/x b/x\nnew file mode 100644\nindex 0..e\n";
+        let removed = "diff --git a/an x b/an x\ndeleted file mode 100644\nindex e..0\n";
+        let mailed = "@@ -a letter before it\n--- a/x\n+++ b/x\n@@ -1 +1 @@ fn main()\n-a\n+b\n";
         let made = "--- /dev/null\n+++ b/new\n@@ -0,0 +1,2 @@\n+a\n+\n";
         let quoted = "--- \"a/\\303\\244\"\n+++ \"b/\\303\\244\"\n@@ -1 +1 @@\n-a\n+b\n";
-        for diff in [PLAIN, renamed, binary, timed, emptied, made, quoted] {
+        for diff in [PLAIN, renamed, binary, timed, emptied, removed, mailed, made, quoted] {
             assert_eq!(checked(diff), Ok(()), "{diff}");
         }
     }
@@ -177,6 +191,9 @@ mod tests {
             assert_eq!(checked(&format!("rename to {path}\n")), Err(outside(path)));
         }
         assert_eq!(checked("+++ \"b/\\056\\056/x\"\n"), Err(outside("b/../x")));
+        assert_eq!(checked("diff --git a/x b/../../x\nnew file mode 100644\n"), Err(outside("b/../../x")));
+        assert_eq!(checked("diff --git \"a/\\056\\056/x\" b/x\nGIT binary patch\n"), Err(outside("a/../x")));
+        assert_eq!(checked("rename new a/.git/hooks/x\n"), Err(outside("a/.git/hooks/x")));
         let text = checked("--- a/x\n+++ ../x\n").expect_err("refused").to_string();
         assert_eq!(text, "line 2 of the patch: `../x` leads out of the checkout, or into its `.git`");
     }
@@ -188,6 +205,7 @@ mod tests {
         assert_eq!(checked(&PLAIN[..PLAIN.len() - 3]), Err(DiffError::Hunk { line: 5 }));
         assert_eq!(checked("--- a/x\n+++ b/x\n@@ -1 +1 @@\nx\n"), Err(DiffError::Hunk { line: 4 }));
         assert_eq!(checked("--- a/x\n+++ b/x\n@@ what @@\n"), Err(DiffError::Hunk { line: 3 }));
+        assert_eq!(checked("--- a/x\n+++ b/x\n@@ -1 +1 x\n"), Err(DiffError::Hunk { line: 3 }));
         assert_eq!(check(PLAIN.as_bytes(), 99, ""), Err(DiffError::Level(99)));
         let large = vec![b'x'; PATCH_BYTES_MAX + 1];
         assert_eq!(check(&large, 1, ""), Err(DiffError::TooLarge(PATCH_BYTES_MAX + 1)));

@@ -27,6 +27,12 @@ pub use repository::Repository;
 pub use small_disk::{FragileDisk, SmallDisk};
 pub use stranger::stranger;
 
+/// The same configuration with a build for each request, for tests that count builds.
+#[must_use]
+pub fn without_merging(config: &str) -> String {
+    config.replace("[[builder]]\n", "[[builder]]\nmerge = false\n")
+}
+
 /// A configuration in which a push to `main` of one repository is built: every kind of plugin takes part.
 #[must_use]
 pub fn main_job(repository: &std::path::Path, report_url: &str, script: &str) -> String {

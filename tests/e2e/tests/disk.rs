@@ -52,6 +52,7 @@ grant = {{ command = ["/bin/sh"] }}
 [[builder]]
 name = "lines"
 job = "print"
+merge = false
 [[worker]]
 name = "far"
 max-builds = 3

@@ -14,7 +14,7 @@ use axum::routing::post;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
-use stampmill_e2e::{Host, Listener, Place, Random, Repository, main_job, stampmill};
+use stampmill_e2e::{Host, Listener, Place, Random, Repository, main_job, stampmill, without_merging};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 
@@ -152,7 +152,9 @@ job = "nothing"
 "#,
         repository.bare.display()
     );
-    let host = Host::up(place.path(), &(main_job(&repository.bare, &listener.url, &lines(12)) + &calm)).await?;
+    let host =
+        Host::up(place.path(), &without_merging(&(main_job(&repository.bare, &listener.url, &lines(12)) + &calm)))
+            .await?;
     host.polled("app").await?;
     let revision = repository.commit("Slowly", &[("a", "a\n")], ANN)?;
     second_step_runs(&host, "linux").await?;
@@ -204,7 +206,8 @@ async fn whenever_a_host_ends_no_change_is_lost_or_built_twice() -> anyhow::Resu
     let place = Place::new()?;
     let repository = Repository::make(place.path())?;
     let listener = Listener::start().await?;
-    let mut host = Host::up(place.path(), &main_job(&repository.bare, &listener.url, &lines(3))).await?;
+    let mut host =
+        Host::up(place.path(), &without_merging(&main_job(&repository.bare, &listener.url, &lines(3)))).await?;
     host.polled("app").await?;
     let mut revisions = Vec::new();
     for round in 0..ROUNDS {

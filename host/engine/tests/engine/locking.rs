@@ -163,6 +163,23 @@ fn who_was_declined_keeps_its_place_in_line_for_a_worker_that_is_busy() {
 }
 
 #[test]
+fn who_could_run_only_on_a_paused_worker_keeps_nobody_from_a_lock() {
+    let alone = with(builder_with_tag("alone", "x"), &[("db", Exclusive)]);
+    let mut config =
+        config(vec![lock("db", 1, LockScope::Host)], vec![alone, with(builder("a"), &[("db", Exclusive)])]);
+    config.workers = vec![worker_with_tag("w1", "x"), worker("w2")];
+    let mut world = World::new(config);
+    world.connect("w1", 1);
+    let (by, reason) = ("ann".to_owned(), String::new());
+    world.tell(Input::WorkerPaused { worker: "w1".into(), by, reason, reply: ReplyTo(0) });
+    assert_eq!(forced(&mut world, "alone"), NOTHING);
+    world.connect("w2", 1);
+    assert_eq!(forced(&mut world, "a"), ["a/1 on w2"]);
+    assert_eq!(finish(&mut world, 1), NOTHING);
+    assert!(why(&world, 1).contains("paused by ann"), "{}", why(&world, 1));
+}
+
+#[test]
 fn a_place_in_line_that_is_given_up_lets_the_next_go() {
     let alone = with(builder_with_tag("alone", "x"), &[("db", Exclusive)]);
     let builders = vec![alone, with(builder("count"), &[("db", Counting)]), builder_with_tag("other", "x")];

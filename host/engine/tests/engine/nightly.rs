@@ -103,6 +103,12 @@ fn a_clock_that_is_put_back_brings_no_night_twice_and_one_that_was_far_ahead_hol
     world.restart();
     world.pass(4 * HOUR);
     assert_eq!(hours(&world)[5..], [99], "the same at a start");
+    set_clock(&mut world, 7 * DAY);
+    for hours in [20, 40, 60] {
+        set_clock(&mut world, 7 * DAY - hours * HOUR);
+    }
+    world.pass(2 * DAY);
+    assert_eq!(hours(&world)[6..], [168, 147], "put back in steps of less than a day");
 }
 
 #[test]

@@ -68,7 +68,7 @@ pub(super) async fn made(
         return Ok(ExitCode::SUCCESS);
     }
     for request in &made.requests {
-        say(format!("request {request} is in the queue; `stampmill explain {request}` says why it waits"))?;
+        say(format!("request {request} is made; `stampmill explain {request}` says why it waits"))?;
     }
     Ok(ExitCode::SUCCESS)
 }

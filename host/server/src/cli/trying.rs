@@ -88,7 +88,9 @@ fn of_work_tree(args: &TryArgs) -> anyhow::Result<Patch> {
         },
     };
     let branch = args.branch.clone().or_else(|| branch_of(upstream.as_deref()?).map(str::to_owned));
+    // Whatever a configuration has made of `git diff`: the whole tree, as a patch that `git apply` takes.
     let mut line = vec!["diff", "--binary", "--full-index", "--no-color", "--no-ext-diff", "--no-textconv"];
+    line.extend(["--no-relative", "--unified=3", "--inter-hunk-context=0", "--submodule=short"]);
     line.extend(["--src-prefix=a/", "--dst-prefix=b/", "--end-of-options", &revision, "--"]);
     let diff = git.run(&line)?;
     ensure!(!diff.is_empty(), "nothing differs from {revision}, so there is nothing to try; new files need `git add`");

@@ -103,6 +103,7 @@ const HELP: &[(&[&str], &str)] = &[
     (&["reload"], "Which host:"),
     (&["user"], "password"),
     (&["user", "add"], "--role admin"),
+    (&["try"], "diff -u old.c new.c | stampmill try --diff -"),
     (&["token"], "revoke"),
     (&["token", "create"], "STAMPMILL_TOKEN=$(stampmill token create"),
     (&["worker-token"], "> w1.token"),
