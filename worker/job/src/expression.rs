@@ -189,18 +189,20 @@ fn on_own_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, String> {
 fn check_names(text: &str, program: &Program) -> Result<(), ExpressionError> {
     let references = program.references();
     let bound = bounds::bound_names(program.expression());
-    for name in references.variables() {
-        if !ROOTS.contains(&name) && !bound.contains(name) && !name.starts_with('@') {
-            let why = format!("unknown name `{name}`; there are {}", ROOTS.join(", "));
-            return Err(error(text, position(text, name), why));
-        }
+    // They come in no order; the first in the text is told of, each time.
+    let place = |name: &&str| (text.find(*name), (*name).to_owned());
+    let mut variables = references.variables();
+    variables.retain(|name| !ROOTS.contains(name) && !bound.contains(*name) && !name.starts_with('@'));
+    if let Some(name) = variables.into_iter().min_by_key(place) {
+        let why = format!("unknown name `{name}`; there are {}", ROOTS.join(", "));
+        return Err(error(text, position(text, name), why));
     }
-    for name in references.functions() {
-        if !FUNCTIONS.contains(&name) && !name.starts_with('@') {
-            return Err(error(text, position(text, name), format!("unknown function `{name}`")));
-        }
+    let mut functions = references.functions();
+    functions.retain(|name| !FUNCTIONS.contains(name) && !name.starts_with('@'));
+    match functions.into_iter().min_by_key(place) {
+        Some(name) => Err(error(text, position(text, name), format!("unknown function `{name}`"))),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 fn follow<'a>(facts: &'a Facts, path: &[&str]) -> Option<&'a Value> {

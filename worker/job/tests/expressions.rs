@@ -95,6 +95,8 @@ fn errors_name_the_expression_and_the_place() {
     for (text, part) in [
         ("props.", "expression `props.` at column"),
         ("worker.cores +* 2", "expression `worker.cores +* 2` at column 1"),
+        ("work/r.cores", "at column 1: unknown name `work`; there are props, src, worker, build, outcome"),
+        ("ni(1) && no(2)", "at column 1: unknown function `ni`"),
         ("proops.x == 1", "at column 1: unknown name `proops`; there are props, src, worker, build, outcome"),
         ("1 + frobnicate(props.x)", "at column 5: unknown function `frobnicate`"),
         ("", "is empty"),
