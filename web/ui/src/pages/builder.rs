@@ -8,7 +8,7 @@ use stampmill_service::{
     Action, BuildFilter, BuilderView, CodebaseDefault, ForceAsk, Page as Rows, SchedulerView, ServiceError, Waiting,
 };
 
-use super::schedulers::halted;
+use super::halts::halted;
 use super::{Asked, At, Before, Shown, go, tables};
 use crate::form::{Form, Visitor};
 use crate::layout::Page;

@@ -1,14 +1,17 @@
 //! Schedulers: when each starts builds, what it waits with, and the button that disables it or enables it again.
 
 use maud::{Markup, html};
-use stampmill_model::{Halt, Wall};
+use stampmill_model::Wall;
 use stampmill_service::accounts::wall_now;
 use stampmill_service::{Action, Identity, SchedulerNow, SchedulerView};
 
+use super::halts::{Switch, halted};
 use super::{At, Shown, go};
 use crate::form::{Form, Visitor};
 use crate::layout::Page;
 use crate::words;
+
+const SWITCH: Switch = Switch { halt: "Disable", go_on: "Enable", halted: "disabled" };
 
 pub(crate) async fn show(visitor: Visitor) -> Shown {
     let schedulers = visitor.or_page(visitor.ui.service.schedulers(&visitor.who).await)?;
@@ -46,28 +49,10 @@ fn card(view: &SchedulerView, state: &SchedulerNow, who: &Identity, now: Wall) -
     }
 }
 
-/// Who halted something, why and when.
-pub(super) fn halted(what: &str, halt: &Halt, now: Wall) -> Markup {
-    html! { p.note { (what) " " (words::shortened(&halt.to_string(), 1_200)) " · " (words::ago(halt.at, now)) } }
-}
-
 fn switch(view: &SchedulerView, state: &SchedulerNow, who: &Identity) -> Markup {
     let address = format!("/schedulers/{}", words::encoded(view.name.as_str()));
     html! {
-        @if who.may(Action::SwitchSchedulers) {
-            @if state.disabled.is_some() {
-                form.inline method="post" action={ (address) "/enable" } {
-                    (words::csrf(who))
-                    button type="submit" { "Enable" }
-                }
-            } @else {
-                form.inline method="post" action={ (address) "/disable" } {
-                    (words::csrf(who))
-                    input name="reason" maxlength="1000" placeholder="why, for the others" aria-label={ "Why " (view.name) " is disabled" };
-                    button type="submit" { "Disable" }
-                }
-            }
-        }
+        @if who.may(Action::SwitchSchedulers) { (SWITCH.button(view.name.as_str(), &address, state.disabled.is_some(), who)) }
     }
 }
 

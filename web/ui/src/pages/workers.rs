@@ -5,11 +5,13 @@ use stampmill_model::{Build, BuildId, Tier, Wall, WorkerInfo};
 use stampmill_service::accounts::wall_now;
 use stampmill_service::{Action, Identity, WorkerState, WorkerView};
 
-use super::schedulers::halted;
+use super::halts::{Switch, halted};
 use super::{At, Shown, go};
 use crate::form::{Form, Visitor};
 use crate::layout::Page;
 use crate::words;
+
+const SWITCH: Switch = Switch { halt: "Pause", go_on: "Resume", halted: "paused" };
 
 pub(crate) async fn show(visitor: Visitor) -> Shown {
     let service = &visitor.ui.service;
@@ -65,20 +67,7 @@ fn card(worker: &WorkerView, builds: &[Build], who: &Identity, now: Wall) -> Mar
 fn switch(worker: &WorkerView, who: &Identity) -> Markup {
     let address = format!("/workers/{}", words::encoded(worker.name.as_str()));
     html! {
-        @if who.may(Action::PauseWorkers) {
-            @if worker.paused.is_some() {
-                form.inline method="post" action={ (address) "/resume" } {
-                    (words::csrf(who))
-                    button type="submit" { "Resume" }
-                }
-            } @else {
-                form.inline method="post" action={ (address) "/pause" } {
-                    (words::csrf(who))
-                    input name="reason" maxlength="1000" placeholder="why, for the others" aria-label={ "Why " (worker.name) " is paused" };
-                    button type="submit" { "Pause" }
-                }
-            }
-        }
+        @if who.may(Action::PauseWorkers) { (SWITCH.button(worker.name.as_str(), &address, worker.paused.is_some(), who)) }
     }
 }
 
