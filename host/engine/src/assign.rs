@@ -5,29 +5,31 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use stampmill_model::{
-    Build, BuildId, BuildOrder, BuildState, Job, Merged, Milliseconds, Network, RequestId, RequestState, Steady, Step,
-    StepState, WorkerName,
+    Build, BuildId, BuildOrder, BuildState, BuilderName, Job, LockName, Merged, Milliseconds, Network, RequestId,
+    RequestState, Steady, Step, StepState, WorkerName,
 };
 
 use crate::Engine;
 use crate::build::OpenBuild;
 use crate::buildset::changes_of;
-use crate::config::{Builder, OccasionKind};
+use crate::config::{Builder, OccasionKind, Worker};
 use crate::merging;
 use crate::outbox::Key;
 use crate::output::{Effect, Subject};
+use crate::pools::Who;
 use crate::properties;
-use crate::queue::{Lane, Turn};
+use crate::queue::{Group, Lane, Turn};
 use crate::timers::Timer;
 use crate::workers::Link;
 
 /// What has changed since the last assignment. What has not changed can't have become possible.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wake {
-    /// A worker or a builder may have room.
     everything: bool,
-    /// Lanes with a request that is new, or no longer barred.
-    lanes: BTreeSet<Lane>,
+    /// Groups with a request that is new or no longer barred, whose builder has room again, or for which a lock may have become free.
+    groups: BTreeSet<Group>,
+    /// Workers that may have room.
+    workers: BTreeSet<usize>,
 }
 
 /// A worker has declined a request.
@@ -40,17 +42,31 @@ pub(crate) struct Bar {
     pub(crate) reason: String,
 }
 
+/// A request that can start, and where.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Placement {
     turn: Turn,
-    worker: WorkerName,
+    /// Its most free slots decide, then the order of the configuration.
+    free_slots: Reverse<usize>,
+    worker: usize,
 }
 
 impl Engine {
     /// A request may be possible that was not before.
     pub(crate) fn wake_request(&mut self, id: RequestId) {
-        if let Some(request) = self.requests.get(&id) {
-            self.wake.lanes.insert(Lane::of(request));
+        let Some(request) = self.requests.get(&id) else { return };
+        let Some(group) = self.queue.group_of(&Lane::of(request)) else { return };
+        // Where an earlier one of the group can't start, this one can't either, unless some of them were declined.
+        let turn = Turn::of(request);
+        let is_first = self.queue.heads(group).next().is_none_or(|(first, _)| turn <= first);
+        if is_first || !self.bars.is_empty() {
+            self.wake.groups.insert(group);
         }
+    }
+
+    /// A worker may have room.
+    pub(crate) fn wake_worker(&mut self, name: &WorkerName) {
+        self.wake.workers.extend(self.lookup.worker(name));
     }
 
     /// Any request may be possible that was not before.
@@ -58,62 +74,145 @@ impl Engine {
         self.wake.everything = true;
     }
 
-    /// Starts whatever can start.
-    pub(crate) fn assign(&mut self) {
-        let mut wake = std::mem::take(&mut self.wake);
-        while let Some(Placement { turn, worker }) = self.next_placement(&wake) {
-            self.start_build(turn.request, &worker);
-            // Who stood in line before others for a lock does no longer.
-            wake.everything |= !self.config.locks.is_empty();
+    /// A lock may be free for those who want it.
+    pub(crate) fn wake_lock(&mut self, name: &LockName) {
+        for (list, _) in self.lookup.lists_of(name) {
+            self.wake.groups.extend(self.queue.groups_with_locks(list));
         }
     }
 
-    fn next_placement(&self, wake: &Wake) -> Option<Placement> {
-        if self.free.is_empty() {
+    /// Somebody may no longer stand in line for a lock.
+    pub(crate) fn wake_lines(&mut self) {
+        self.wake.groups.extend(self.queue.groups_with_any_lock());
+    }
+
+    /// A builder has a build more or less than before: those who wait for it may be in another group.
+    pub(crate) fn regroup_builder(&mut self, name: &BuilderName) {
+        if self.builder(name).is_none_or(|builder| builder.max_builds.is_none()) {
+            return;
+        }
+        let lanes: Vec<_> = self.queue.lanes_of(name).cloned().collect();
+        for lane in lanes {
+            let (before, after) = (self.queue.group_of(&lane), self.group_of(&lane));
+            if before != after {
+                self.queue.regroup(&lane, after);
+                self.wake.groups.extend(after);
+            }
+        }
+    }
+
+    /// The configuration has changed: everybody who waits may be in another group.
+    pub(crate) fn regroup_all(&mut self) {
+        let lanes: Vec<_> = self.queue.lanes().cloned().collect();
+        for lane in lanes {
+            self.queue.regroup(&lane, self.group_of(&lane));
+        }
+    }
+
+    /// The group of a lane; `None` while nobody of it can start, whoever is there.
+    pub(crate) fn group_of(&self, lane: &Lane) -> Option<Group> {
+        let builder = self.builder(&lane.builder).filter(|builder| !self.is_builder_full(builder))?;
+        let who = match &lane.only_worker {
+            None => Who::Pool(self.lookup.pool_of(&lane.builder)?),
+            Some(name) => {
+                let worker = self.lookup.worker(name)?;
+                self.lookup.fits(&lane.builder).binary_search(&worker).ok()?;
+                Who::Only(worker, builder.tier)
+            }
+        };
+        Some(Group { who, locks: self.lookup.locks_of(&lane.builder) })
+    }
+
+    /// Starts whatever can start.
+    pub(crate) fn assign(&mut self) {
+        let mut wake = std::mem::take(&mut self.wake);
+        while let Some(Placement { turn, worker, .. }) = self.next_placement(&mut wake) {
+            let config = Arc::clone(&self.config);
+            self.start_build(turn.request, &config.workers[worker]);
+            let more = std::mem::take(&mut self.wake);
+            wake.groups.extend(more.groups);
+        }
+    }
+
+    /// The earliest that can start of all that was woken. What can't is left alone until it is woken again.
+    fn next_placement(&self, wake: &mut Wake) -> Option<Placement> {
+        if self.room.is_none() {
             return None;
         }
-        if !wake.everything {
-            let found = wake.lanes.iter().filter_map(|lane| self.placement_in(lane));
-            return found.min_by_key(|placement| placement.turn);
+        if std::mem::take(&mut wake.everything) {
+            wake.groups.extend(self.queue.groups());
         }
         let mut best: Option<Placement> = None;
-        for (head, lane) in self.queue.heads() {
-            if best.as_ref().is_some_and(|best| best.turn < head) {
-                break;
-            }
-            if let Some(found) = self.placement_in(lane)
-                && best.as_ref().is_none_or(|best| found.turn < best.turn)
-            {
-                best = Some(found);
-            }
-        }
+        let mut is_possible = |found: Option<Placement>| {
+            best = [best, found].into_iter().flatten().min();
+            found.is_some()
+        };
+        wake.groups.retain(|group| is_possible(self.placement_in(*group, None)));
+        wake.workers.retain(|worker| is_possible(self.placement_on(*worker)));
         best
     }
 
     /// Whether some request in the queue could start now; never so between two inputs.
     pub(crate) fn is_idle_without_need(&self) -> bool {
-        self.next_placement(&Wake { everything: true, lanes: BTreeSet::new() }).is_some()
+        self.next_placement(&mut Wake { everything: true, ..Wake::default() }).is_some()
     }
 
-    /// The first of a lane that can start: on the fit worker with the most free slots, then the first of the configuration.
-    fn placement_in(&self, lane: &Lane) -> Option<Placement> {
+    /// The earliest that can start on a worker.
+    fn placement_on(&self, worker: usize) -> Option<Placement> {
+        if self.room.free_slots(worker) == 0 {
+            return None;
+        }
+        let pools = self.lookup.pools_of(worker).filter(|(_, tier)| self.room.has(worker, *tier));
+        let groups = pools.flat_map(|(pool, _)| self.queue.groups_of_pool(pool));
+        let groups = groups.chain(self.queue.groups_only_for(worker));
+        groups.filter_map(|group| self.placement_in(group, Some(worker))).min()
+    }
+
+    /// The earliest of a group that can start: on this worker, or on the fit one with the most free slots, then the first of the configuration.
+    fn placement_in(&self, group: Group, on: Option<usize>) -> Option<Placement> {
+        let mut best: Option<Placement> = None;
+        for (head, lane) in self.queue.heads(group) {
+            if best.is_some_and(|best| best.turn < head) {
+                break;
+            }
+            let found = self.placement_in_lane(group.who, lane, on);
+            if self.bars.is_empty() {
+                // The others of the group want the same and come later.
+                return found;
+            }
+            best = [best, found].into_iter().flatten().min();
+        }
+        best
+    }
+
+    fn placement_in_lane(&self, who: Who, lane: &Lane, on: Option<usize>) -> Option<Placement> {
         let builder = self.builder(&lane.builder)?;
-        if self.is_builder_full(builder) {
-            return None;
+        let name = |worker: usize| &self.config.workers[worker].name;
+        let fits = |worker: &usize| match who {
+            Who::Pool(_) => true,
+            Who::Only(only, tier) => only == *worker && self.room.has(only, tier),
+        };
+        let any = on.is_none().then(|| self.room.free(who)).into_iter().flatten();
+        let mut free = any.chain(on.filter(fits)).peekable();
+        free.peek()?;
+        if self.bars.is_empty() {
+            let turn = self.queue.lane(lane).next()?;
+            let is_locked = self.locked_on_host(turn, builder).is_some();
+            let worker =
+                free.find(|worker| !is_locked && self.locked_on_worker(turn, builder, name(*worker)).is_none())?;
+            return Some(self.placement(turn, worker));
         }
-        let fits = self.fits_of(lane);
-        let mut free: Vec<_> = fits.filter(|name| self.free.contains(*name) && self.has_tier(name, builder)).collect();
-        if free.is_empty() {
-            return None;
-        }
-        free.sort_by_key(|name| Reverse(self.free_slots(name)));
+        let mut free: Vec<usize> = free.collect();
         for turn in self.queue.lane(lane) {
-            let mut willing = free.iter().filter(|name| !self.is_barred(turn.request, name));
-            if let Some(worker) = willing.find(|name| self.locked(turn, builder, name).is_none()) {
-                return Some(Placement { turn, worker: (*worker).clone() });
+            let is_locked = self.locked_on_host(turn, builder).is_some();
+            let mut willing = free.iter().filter(|worker| !self.is_barred(turn.request, name(**worker)));
+            let mut unlocked =
+                willing.by_ref().filter(|worker| self.locked_on_worker(turn, builder, name(**worker)).is_none());
+            if let Some(worker) = unlocked.next().filter(|_| !is_locked) {
+                return Some(self.placement(turn, *worker));
             }
             // All of a lane want the same locks: who waits for one is overtaken only where it was declined.
-            free.retain(|name| self.is_barred(turn.request, name));
+            free.retain(|worker| self.is_barred(turn.request, name(*worker)));
             if free.is_empty() {
                 return None;
             }
@@ -121,10 +220,8 @@ impl Engine {
         None
     }
 
-    /// The workers that may run a lane, in the order of the configuration.
-    pub(crate) fn fits_of(&self, lane: &Lane) -> impl Iterator<Item = &WorkerName> {
-        let fits = self.lookup.fits(&lane.builder).iter().map(|position| &self.config.workers[*position].name);
-        fits.filter(|name| lane.only_worker.as_ref().is_none_or(|only| only == *name))
+    fn placement(&self, turn: Turn, worker: usize) -> Placement {
+        Placement { turn, free_slots: Reverse(self.room.free_slots(worker)), worker }
     }
 
     /// Whether a builder has as many builds as it may.
@@ -160,6 +257,9 @@ impl Engine {
 
     /// Nobody is asked for this request any more.
     pub(crate) fn forget_bars(&mut self, request: RequestId) {
+        if self.bars.is_empty() {
+            return;
+        }
         let first = (request, WorkerName::from(""));
         let of_request = self.bars.range(first..).take_while(|((id, _), _)| *id == request);
         let workers: Vec<_> = of_request.map(|((_, worker), _)| worker.clone()).collect();
@@ -170,14 +270,12 @@ impl Engine {
     }
 
     /// Starts a build for the request whose turn it is, and for those that want the same.
-    fn start_build(&mut self, first: RequestId, worker_name: &WorkerName) {
-        debug_assert!(self.free.contains(worker_name), "worker {worker_name} has no free slot");
+    fn start_build(&mut self, first: RequestId, worker: &Worker) {
         let config = Arc::clone(&self.config);
         let Some(request) = self.requests.get(&first) else { return };
-        let builder = self.lookup.builder(&request.builder).map(|position| &config.builders[position]);
-        let worker = self.lookup.worker(worker_name).map(|position| &config.workers[position]);
-        let (Some(builder), Some(worker)) = (builder, worker) else { return };
-        let requests = self.sharing(first, builder, worker_name);
+        let Some(position) = self.lookup.builder(&request.builder) else { return };
+        let builder = &config.builders[position];
+        let requests = self.sharing(first, builder, &worker.name);
         let sets = requests.iter().filter_map(|id| self.buildsets.get(&self.requests.get(id)?.buildset));
         let Some(set) = merging::joined(sets.map(|open| Arc::clone(&open.set)).collect()) else { return };
         let id = self.last.build.next();
@@ -195,7 +293,7 @@ impl Engine {
             buildset,
             merged: taken.into_iter().map(|(_, merged)| merged).collect(),
             attempt,
-            worker: worker_name.clone(),
+            worker: worker.name.clone(),
             reason: set.reason.clone(),
             owner: set.owner.clone(),
             stamps: set.stamps.clone(),
@@ -207,6 +305,8 @@ impl Engine {
             state: BuildState::Dispatched,
         };
         self.add_build(build);
+        // Who stood in line before others for a lock does no longer.
+        builder.locks.iter().for_each(|wanted| self.wake_lock(&wanted.name));
         self.dispatch(id, builder);
         self.notify(OccasionKind::BuildStarted, Subject::Build(id));
     }
@@ -230,9 +330,10 @@ impl Engine {
         }
         self.take_locks(&build);
         self.workers.entry(worker.clone()).or_default().builds.insert(id);
+        self.regroup_builder(&build.builder);
         self.builds.insert(id, OpenBuild::new(Arc::new(build), 0));
         self.outbox.mark(Key::Build(id));
-        self.refresh_free(&worker);
+        self.refresh_room(&worker);
     }
 
     /// Gives a build to its worker, with the job as it is configured now.

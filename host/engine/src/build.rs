@@ -180,8 +180,9 @@ impl Engine {
             Some(running) if *running > 1 => *running -= 1,
             Some(_) | None => drop(self.running.remove(&builder)),
         }
-        self.refresh_free(&worker);
-        self.wake_all();
+        self.refresh_room(&worker);
+        self.wake_worker(&worker);
+        self.regroup_builder(&builder);
         if ending.outcome != Outcome::Retry {
             self.mark_superseded(&open.build);
         }

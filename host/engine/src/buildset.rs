@@ -11,9 +11,11 @@ use stampmill_model::{
 use crate::Engine;
 use crate::config::OccasionKind;
 use crate::input::{Answer, Refusal};
+use crate::lookup::NO_LOCKS;
 use crate::merging::Kin;
 use crate::outbox::Key;
 use crate::output::{Subject, Write};
+use crate::queue::Lane;
 
 /// A buildset of which some request is not complete.
 #[derive(Clone, Debug)]
@@ -21,6 +23,16 @@ pub(crate) struct OpenBuildset {
     pub(crate) set: Arc<Buildset>,
     /// How many of its requests are not complete.
     pub(crate) left: usize,
+    /// What its requests have in common with others, if they may share a build with others.
+    pub(crate) kin: Option<Arc<Kin>>,
+}
+
+impl OpenBuildset {
+    /// A set of which so many requests are not complete.
+    pub(crate) fn new(set: Arc<Buildset>, left: usize) -> Self {
+        let kin = Kin::of(&set).map(Arc::new);
+        Self { set, left, kin }
+    }
 }
 
 /// A buildset that is to be made.
@@ -76,7 +88,7 @@ impl Engine {
         if let Some(key) = &set.external_id {
             self.external_ids.insert(key.clone(), id);
         }
-        self.buildsets.insert(id, OpenBuildset { set: Arc::new(set), left: requests.len() });
+        self.buildsets.insert(id, OpenBuildset::new(Arc::new(set), requests.len()));
         self.outbox.mark(Key::Buildset(id));
         if !new.approve {
             requests.iter().for_each(|request| self.queue_request(*request));
@@ -117,10 +129,16 @@ impl Engine {
     pub(crate) fn queue_request(&mut self, id: RequestId) {
         let Some(request) = self.requests.get_mut(&id) else { return };
         Arc::make_mut(request).state = RequestState::Pending;
-        let kin = self.buildsets.get(&request.buildset).and_then(|open| Kin::of(&open.set));
-        self.queue.insert(request, kin);
+        let request = Arc::clone(request);
+        self.enqueue(&request);
         self.outbox.mark(Key::Request(id));
         self.wake_request(id);
+    }
+
+    /// Puts a request that waits in its place.
+    pub(crate) fn enqueue(&mut self, request: &Request) {
+        let kin = self.buildsets.get(&request.buildset).and_then(|open| open.kin.clone());
+        self.queue.insert(request, kin, self.group_of(&Lane::of(request)));
     }
 
     /// A request is complete, with the end of a build or without one; the set's notices follow from it.
@@ -131,9 +149,10 @@ impl Engine {
         Arc::make_mut(request).state = RequestState::Complete { outcome, build, at: self.now.wall };
         let buildset = request.buildset;
         self.outbox.mark(Key::Request(id));
-        if has_waited && !self.config.locks.is_empty() {
+        let builder = request.builder.clone();
+        if has_waited && self.lookup.locks_of(&builder) != NO_LOCKS {
             // It may have stood in line for a lock before others.
-            self.wake_all();
+            self.wake_lines();
         }
         self.forget_bars(id);
         let Some(open) = self.buildsets.get_mut(&buildset) else { return };

@@ -183,7 +183,7 @@ pub struct Lock {
 }
 
 /// How a builder uses a lock.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct LockUse {
     /// Which.
     pub name: LockName,
@@ -192,7 +192,7 @@ pub struct LockUse {
 }
 
 /// Which workers may run a builder: those that are named (when any are), with all of the tags.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub struct WorkerChoice {
     /// Empty means any name.
     pub names: Vec<WorkerName>,

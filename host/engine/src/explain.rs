@@ -113,7 +113,7 @@ impl Engine {
         if let Some(locked) = self.locked(Turn::of(request), builder, &worker.name) {
             return Obstacle::Locked(self.explain_locked(&locked));
         }
-        if self.free.contains(&worker.name) {
+        if self.free_slots(&worker.name) > 0 {
             return Obstacle::BuilderFull;
         }
         let running = self.workers.get(&worker.name).map_or(0, |state| state.builds.len());

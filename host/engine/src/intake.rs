@@ -223,9 +223,8 @@ impl Engine {
 
     fn take_from(&mut self, name: &ChangeSourceName, changes: Vec<SeenChange>) -> Vec<ChangeId> {
         let config = Arc::clone(&self.config);
-        let Some(source) = config.change_sources.iter().find(|source| source.name == *name) else {
-            return Vec::new();
-        };
+        let Some(position) = self.lookup.change_source(name) else { return Vec::new() };
+        let source = &config.change_sources[position];
         let mut taken = Vec::with_capacity(changes.len());
         for mut seen in changes {
             if seen.project.is_empty() {
@@ -340,7 +339,7 @@ impl Engine {
     }
 
     fn change_source(&self, name: &ChangeSourceName) -> Result<&ChangeSource, Refusal> {
-        let found = self.config.change_sources.iter().find(|source| source.name == *name);
+        let found = self.lookup.change_source(name).map(|position| &self.config.change_sources[position]);
         found.ok_or_else(|| Refusal::Unknown(format!("there is no change source `{name}`")))
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use stampmill_model::{BuildState, BuildsetState, LockAccess, RequestState};
 
@@ -12,7 +13,7 @@ use crate::intake::Phase;
 use crate::locks::LockKey;
 use crate::merging::Kin;
 use crate::output::NoticeState;
-use crate::queue::Lane;
+use crate::queue::{Lane, Queue};
 use crate::scheduling::takes_changes;
 use crate::timers::Timer;
 
@@ -72,12 +73,13 @@ fn requests_and_builds(engine: &Engine, found: &mut Findings) {
         let is_open = !matches!(open.build.state, BuildState::Finished { .. });
         found.expect(is_open, || format!("build {id} has ended and is among the open ones"));
     }
-    let pending = engine.requests.values().filter(|request| request.state == RequestState::Pending);
-    let pending = pending.map(|request| {
+    let mut queue = Queue::default();
+    for request in engine.requests.values().filter(|request| request.state == RequestState::Pending) {
         let set = engine.buildsets.get(&request.buildset);
-        (request.as_ref(), set.and_then(|open| Kin::of(&open.set)))
-    });
-    found.expect(engine.queue.agrees(pending), || "the queue is not the pending requests".to_owned());
+        let kin = set.and_then(|open| Kin::of(&open.set)).map(Arc::new);
+        queue.insert(request, kin, engine.group_of(&Lane::of(request)));
+    }
+    found.expect(engine.queue == queue, || "the queue is not the pending requests".to_owned());
     found.expect(!engine.is_idle_without_need(), || "a request waits though it could start".to_owned());
     for (request, worker) in engine.bars.keys() {
         let is_open = engine.requests.get(request).is_some_and(|request| outcome_of(request).is_none());
@@ -173,15 +175,13 @@ fn workers(engine: &Engine, found: &mut Findings) {
     for (name, state) in &engine.workers {
         let builds = by_worker.remove(name).unwrap_or_default();
         found.expect(builds == state.builds, || format!("worker {name} has {builds:?}, not {:?}", state.builds));
-        let is_free = engine.free_slots(name) > 0;
-        found.expect(is_free == engine.free.contains(name), || {
-            format!("worker {name} is wrong in the index of free ones")
-        });
         let waits_for_it = engine.timers.due(&Timer::WorkerLost(name.clone())).is_some();
         let is_away_with_builds = matches!(state.link, crate::workers::Link::Away(_)) && !builds.is_empty();
         found.expect(!is_away_with_builds || waits_for_it, || format!("nobody waits for worker {name} and its builds"));
     }
     found.expect(by_worker.is_empty(), || format!("builds on unknown workers: {by_worker:?}"));
+    let room = engine.room_anew();
+    found.expect(engine.room == room, || format!("the index of workers is {:?}, not {room:?}", engine.room));
 }
 
 /// Open builds have their locks, and no more of them than may.

@@ -6,7 +6,7 @@
 //!
 //! The borders are [`config`], [`input`], [`output`] and [`snapshot`]. Behind them, in the order of the data: `intake` takes changes in,
 //! `scheduling` decides on them, `buildset` makes requests, `queue` orders them, `merging` says which share a build, `locks` which
-//! must not run at once, `assign` gives them to
+//! must not run at once, `pools` who has room, `assign` gives them to
 //! `workers`, `build` follows each build, `report` tells the world. `timers` drive all of it, [`explain`] says why, [`invariants`] says what must hold after every input.
 
 pub mod calendar;
@@ -27,6 +27,7 @@ mod locks;
 mod lookup;
 mod merging;
 mod outbox;
+mod pools;
 mod properties;
 mod queue;
 mod report;
@@ -34,7 +35,7 @@ mod scheduling;
 mod timers;
 mod workers;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use stampmill_model::{
@@ -89,8 +90,8 @@ pub struct Engine {
     /// How many open builds each builder has.
     running: BTreeMap<BuilderName, u32>,
     workers: BTreeMap<WorkerName, workers::WorkerState>,
-    /// Workers with room for another build.
-    free: BTreeSet<WorkerName>,
+    /// The workers that are there, and how much room they have.
+    room: pools::Room,
 
     notices: BTreeMap<NoticeId, output::Notice>,
 }

@@ -1,7 +1,7 @@
 //! Loading: from the open work that the store kept to a running engine. Every effect that is not known to be finished is emitted again;
 //! there is no other recovery.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use stampmill_model::{Build, Buildset, Now, RequestState};
@@ -13,9 +13,9 @@ use crate::buildset::{OpenBuildset, changes_of, outcome_of};
 use crate::config::Config;
 use crate::intake::{Deliveries, OpenChange, Source};
 use crate::lookup::Lookup;
-use crate::merging::Kin;
 use crate::outbox::{Key, Outbox};
 use crate::output::Output;
+use crate::pools::Room;
 use crate::queue::Queue;
 use crate::snapshot::Snapshot;
 use crate::timers::Timers;
@@ -51,7 +51,7 @@ impl Engine {
             running: BTreeMap::new(),
             locks: BTreeMap::new(),
             workers: BTreeMap::new(),
-            free: BTreeSet::new(),
+            room: Room::default(),
             notices: snapshot.notices.into_iter().map(|notice| (notice.id, notice)).collect(),
         };
         engine.sources = snapshot.cursors.into_iter().map(|(name, cursor)| (name, Source::at(cursor))).collect();
@@ -84,7 +84,7 @@ impl Engine {
             if let Some(key) = &set.external_id {
                 self.external_ids.insert(key.clone(), set.id);
             }
-            self.buildsets.insert(set.id, OpenBuildset { set, left });
+            self.buildsets.insert(set.id, OpenBuildset::new(set, left));
         }
     }
 
@@ -105,6 +105,7 @@ impl Engine {
 
     /// A request whose build is missing would wait for ever; it goes back to the queue.
     fn load_queue(&mut self) {
+        let mut waiting = Vec::new();
         for (id, request) in &mut self.requests {
             match request.state {
                 RequestState::Building(build) if !self.builds.contains_key(&build) => {
@@ -116,9 +117,9 @@ impl Engine {
                 RequestState::Pending => {}
                 RequestState::AwaitingApproval | RequestState::Building(_) | RequestState::Complete { .. } => continue,
             }
-            let kin = self.buildsets.get(&request.buildset).and_then(|open| Kin::of(&open.set));
-            self.queue.insert(request, kin);
+            waiting.push(Arc::clone(request));
         }
+        waiting.iter().for_each(|request| self.enqueue(request));
     }
 
     fn hold_changes(&mut self) {
@@ -137,11 +138,11 @@ impl Engine {
 
     /// Brings everything in line with the configuration: at start, and when it has changed. Nothing that is under way is dropped.
     pub(crate) fn take_up_configuration(&mut self) {
+        self.sync_workers();
         self.sync_sources();
         self.sync_batches();
         self.sync_periodic();
         self.sync_nightly();
         self.reconsider_changes();
-        self.sync_workers();
     }
 }

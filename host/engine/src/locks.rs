@@ -7,10 +7,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use stampmill_model::{Build, BuildId, HeldLock, LockAccess, LockName, LockScope, RequestId, WorkerName};
+use stampmill_model::{Build, BuildId, HeldLock, LockAccess, LockName, LockScope, WorkerName};
 
 use crate::Engine;
 use crate::config::{Builder, Lock};
+use crate::pools::Who;
 use crate::queue::{Lane, Turn};
 
 /// A lock, or that of one worker.
@@ -64,19 +65,8 @@ pub(crate) struct Locked {
 enum By {
     /// This build has it.
     Build(BuildId),
-    /// This request stands in line before.
-    Request(RequestId),
-}
-
-/// Who of those that have a lock, or stand in line for it, keeps this access from it.
-fn kept_by(taken: &[(By, LockAccess)], access: LockAccess, count: u32) -> Option<By> {
-    let is_full = u32::try_from(taken.len()).is_ok_and(|taken| taken >= count);
-    let alone = taken.iter().find(|(_, access)| *access == LockAccess::Exclusive);
-    let by = match access {
-        LockAccess::Counting if !is_full => alone,
-        LockAccess::Counting | LockAccess::Exclusive => alone.or_else(|| taken.first()),
-    };
-    by.map(|(by, _)| *by)
+    /// Those who stand in line before.
+    Line,
 }
 
 impl Engine {
@@ -101,6 +91,7 @@ impl Engine {
     /// A build has its locks no longer.
     pub(crate) fn release_locks(&mut self, build: &Build) {
         for (key, _) in LockKey::of(build) {
+            self.wake_lock(&key.name);
             let Some(holders) = self.locks.get_mut(&key) else { continue };
             holders.builds.remove(&build.id);
             if holders.builds.is_empty() {
@@ -111,47 +102,96 @@ impl Engine {
 
     /// Why a request can't start on a worker, if that is for a lock.
     pub(crate) fn locked(&self, turn: Turn, builder: &Builder, worker: &WorkerName) -> Option<Locked> {
+        self.locked_on_host(turn, builder).or_else(|| self.locked_on_worker(turn, builder, worker))
+    }
+
+    /// Why a request can't start on any worker, if that is for a lock.
+    pub(crate) fn locked_on_host(&self, turn: Turn, builder: &Builder) -> Option<Locked> {
+        self.locked_by(LockScope::Host, turn, builder, || None)
+    }
+
+    /// Why a request can't start on a worker, if that is for a lock of the worker.
+    pub(crate) fn locked_on_worker(&self, turn: Turn, builder: &Builder, worker: &WorkerName) -> Option<Locked> {
+        self.locked_by(LockScope::Worker, turn, builder, || Some(worker.clone()))
+    }
+
+    fn locked_by(
+        &self,
+        scope: LockScope,
+        turn: Turn,
+        builder: &Builder,
+        worker: impl Fn() -> Option<WorkerName>,
+    ) -> Option<Locked> {
         builder.locks.iter().find_map(|wanted| {
-            let lock = self.lock(&wanted.name)?;
-            let key = LockKey::new(&lock.name, lock.scope, worker);
-            let held = self.locks.get(&key).into_iter().flat_map(|holders| &holders.builds);
-            let mut taken: Vec<_> = held.map(|(build, access)| (By::Build(*build), *access)).collect();
-            // The line is long to look at, and says nothing new where those who have the lock leave no room.
-            let by = kept_by(&taken, wanted.access, lock.count).or_else(|| {
-                let before = self.in_line(&key).into_iter().filter(|(before, _)| *before < turn);
-                taken.extend(before.map(|(turn, access)| (By::Request(turn.request), access)));
-                kept_by(&taken, wanted.access, lock.count)
-            });
-            by.map(|by| Locked { key, by })
+            let lock = self.lock(&wanted.name).filter(|lock| lock.scope == scope)?;
+            let key = LockKey { name: lock.name.clone(), worker: worker() };
+            let by = self.kept_by(&key, lock, wanted.access, turn)?;
+            Some(Locked { key, by })
         })
     }
 
-    /// Who stands in line for a lock: the first of each lane.
-    fn in_line(&self, key: &LockKey) -> Vec<(Turn, LockAccess)> {
-        let mut line = Vec::new();
-        for name in self.lookup.users_of_lock(&key.name) {
-            let Some(builder) = self.builder(name).filter(|builder| !self.is_builder_full(builder)) else { continue };
-            let wanted = builder.locks.iter().find(|wanted| wanted.name == key.name);
-            let Some(access) = wanted.map(|wanted| wanted.access) else { continue };
-            for lane in self.queue.lanes_of(name) {
-                line.extend(self.first_in_line(key, lane, builder).map(|turn| (turn, access)));
+    /// Who of those that have a lock, or stand in line for it, keeps this access from it.
+    fn kept_by(&self, key: &LockKey, lock: &Lock, access: LockAccess, turn: Turn) -> Option<By> {
+        let held = self.locks.get(key).map(|holders| &holders.builds);
+        let mut room = usize::try_from(lock.count).unwrap_or(usize::MAX);
+        if let Some(held) = held {
+            let alone = held.iter().find(|(_, access)| **access == LockAccess::Exclusive);
+            let is_full = access == LockAccess::Exclusive || held.len() >= room;
+            let by = alone.or_else(|| held.first_key_value().filter(|_| is_full));
+            if let Some((build, _)) = by {
+                return Some(By::Build(*build));
+            }
+            room -= held.len();
+        }
+        for (_, before) in self.in_line(key, Some(turn)) {
+            room = room.saturating_sub(1);
+            if room == 0 || before == LockAccess::Exclusive || access == LockAccess::Exclusive {
+                return Some(By::Line);
             }
         }
-        line
+        None
+    }
+
+    /// Who stands in line for a lock, before a turn where one is given: of each lane the first, in no order of turns.
+    fn in_line(&self, key: &LockKey, before: Option<Turn>) -> impl Iterator<Item = (Turn, LockAccess)> {
+        let is_before = move |turn: &Turn| before.is_none_or(|before| *turn < before);
+        self.lookup.lists_of(&key.name).flat_map(move |(list, access)| {
+            let groups = self.queue.groups_with_locks(list).filter(|group| self.is_there(group.who, key));
+            let heads =
+                groups.flat_map(move |group| self.queue.heads(group).take_while(move |(turn, _)| is_before(turn)));
+            let first = heads.filter_map(|(head, lane)| self.first_in_line(key, head, lane));
+            first.filter(is_before).map(move |turn| (turn, access))
+        })
+    }
+
+    /// Whether a worker is there, busy or not, for which this lock would do.
+    fn is_there(&self, who: Who, key: &LockKey) -> bool {
+        let Some(name) = &key.worker else { return self.room.has_any(who) };
+        let Some(worker) = self.lookup.worker(name) else { return false };
+        match who {
+            Who::Pool(pool) => {
+                let mut pools = self.lookup.pools_of(worker);
+                pools.any(|(of, tier)| of == pool && self.room.has(worker, tier))
+            }
+            Who::Only(only, tier) => only == worker && self.room.has(worker, tier),
+        }
     }
 
     /// The first of a lane that a worker could run which is there, busy or not.
-    fn first_in_line(&self, key: &LockKey, lane: &Lane, builder: &Builder) -> Option<Turn> {
-        let there = self.fits_of(lane).filter(|name| {
-            key.worker.as_ref().is_none_or(|worker| worker == *name)
-                && self.takes_builds(name)
-                && self.has_tier(name, builder)
-        });
-        let there: Vec<_> = there.collect();
-        if there.is_empty() {
-            return None;
+    fn first_in_line(&self, key: &LockKey, head: Turn, lane: &Lane) -> Option<Turn> {
+        if self.bars.is_empty() {
+            return Some(head);
         }
-        self.queue.lane(lane).find(|turn| there.iter().any(|name| !self.is_barred(turn.request, name)))
+        let builder = self.builder(&lane.builder)?;
+        let fits = self.lookup.fits(&lane.builder).iter();
+        let there = fits.filter(|worker| self.room.has(**worker, builder.tier));
+        let names = there.map(|worker| &self.config.workers[*worker].name);
+        let names = names.filter(|name| {
+            key.worker.as_ref().is_none_or(|worker| worker == *name)
+                && lane.only_worker.as_ref().is_none_or(|only| only == *name)
+        });
+        let names: Vec<_> = names.collect();
+        self.queue.lane(lane).find(|turn| names.iter().any(|name| !self.is_barred(turn.request, name)))
     }
 
     fn lock(&self, name: &LockName) -> Option<&Lock> {
@@ -168,9 +208,9 @@ impl Engine {
                 }
                 None => format!("waits for {key}"),
             },
-            By::Request(id) => match self.requests.get(id) {
-                Some(request) => {
-                    format!("waits for {key}, for which request {id} of builder `{}` is next", request.builder)
+            By::Line => match self.in_line(key, None).min().and_then(|(turn, _)| self.requests.get(&turn.request)) {
+                Some(next) => {
+                    format!("waits for {key}, for which request {} of builder `{}` is next", next.id, next.builder)
                 }
                 None => format!("waits for {key}"),
             },

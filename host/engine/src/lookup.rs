@@ -1,60 +1,116 @@
-//! The configuration by name, and which workers a builder's choice allows.
+//! The configuration by name, and what builders have in common that want the same workers or the same locks.
 
 use std::collections::BTreeMap;
 
-use stampmill_model::{BuilderName, LockName, SchedulerName, WorkerName};
+use stampmill_model::{BuilderName, ChangeSourceName, LockAccess, LockName, SchedulerName, Tier, WorkerName};
 
 use crate::Engine;
-use crate::config::{Builder, Config, SchedulerKind, Worker, WorkerChoice};
+use crate::config::{Builder, Config, LockUse, SchedulerKind, Worker, WorkerChoice};
 
 /// Positions in the lists of a [`Config`].
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Lookup {
+    change_sources: BTreeMap<ChangeSourceName, usize>,
     builders: BTreeMap<BuilderName, BuilderEntry>,
     schedulers: BTreeMap<SchedulerName, usize>,
     /// Those that wait for a scheduler.
     dependents: BTreeMap<SchedulerName, Vec<usize>>,
+    /// Those by which a builder is forced.
+    forcing: BTreeMap<BuilderName, Vec<usize>>,
     workers: BTreeMap<WorkerName, usize>,
+    /// For each worker the pools that it is in.
+    pools_of: Vec<Vec<usize>>,
+    /// Builders that want the same of their workers share a pool.
+    pools: Vec<Pool>,
     locks: BTreeMap<LockName, LockEntry>,
-}
-
-#[derive(Clone, Debug)]
-struct LockEntry {
-    position: usize,
-    /// The builders that use it, in the order of the configuration.
-    users: Vec<BuilderName>,
 }
 
 #[derive(Clone, Debug)]
 struct BuilderEntry {
     position: usize,
-    /// Positions of the workers that its choice allows, in the order of the configuration.
+    pool: usize,
+    /// Builders with the same list of locks have the same number here; without locks it is [`NO_LOCKS`].
+    locks: usize,
+}
+
+/// The number of the empty list of locks.
+pub(crate) const NO_LOCKS: usize = 0;
+
+#[derive(Clone, Debug)]
+struct Pool {
+    tier: Tier,
+    /// Positions of the workers that the choice allows, in the order of the configuration.
     fits: Vec<usize>,
+}
+
+#[derive(Clone, Debug)]
+struct LockEntry {
+    position: usize,
+    /// The lists that it is in, and how they use it.
+    lists: BTreeMap<usize, LockAccess>,
 }
 
 impl Lookup {
     /// Reads a configuration.
     pub(crate) fn new(config: &Config) -> Self {
-        let builders = config.builders.iter().enumerate().map(|(position, builder)| {
-            let fits = config.workers.iter().enumerate();
-            let fits = fits.filter(|(_, worker)| allows(&builder.workers, worker)).map(|(position, _)| position);
-            (builder.name.clone(), BuilderEntry { position, fits: fits.collect() })
-        });
-        let schedulers = config.schedulers.iter().enumerate();
-        let mut dependents: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for (position, scheduler) in schedulers.clone() {
-            if let SchedulerKind::Dependent { upstream } = &scheduler.kind {
-                dependents.entry(upstream.clone()).or_default().push(position);
+        let mut lookup = Self::default();
+        let sources = config.change_sources.iter().enumerate();
+        lookup.change_sources = sources.map(|(position, source)| (source.name.clone(), position)).collect();
+        let workers = config.workers.iter().enumerate();
+        lookup.workers = workers.map(|(position, worker)| (worker.name.clone(), position)).collect();
+        let locks = config.locks.iter().enumerate();
+        let entry = |position| LockEntry { position, lists: BTreeMap::new() };
+        lookup.locks = locks.map(|(position, lock)| (lock.name.clone(), entry(position))).collect();
+        lookup.read_builders(config);
+        for (position, scheduler) in config.schedulers.iter().enumerate() {
+            lookup.schedulers.insert(scheduler.name.clone(), position);
+            match &scheduler.kind {
+                SchedulerKind::Dependent { upstream } => {
+                    lookup.dependents.entry(upstream.clone()).or_default().push(position);
+                }
+                SchedulerKind::Force => {
+                    for builder in &scheduler.builders {
+                        lookup.forcing.entry(builder.clone()).or_default().push(position);
+                    }
+                }
+                SchedulerKind::SingleBranch { .. }
+                | SchedulerKind::AnyBranch { .. }
+                | SchedulerKind::Periodic { .. }
+                | SchedulerKind::Nightly { .. }
+                | SchedulerKind::Try { .. } => {}
             }
         }
-        let workers = config.workers.iter().enumerate();
-        Self {
-            builders: builders.collect(),
-            schedulers: schedulers.map(|(position, scheduler)| (scheduler.name.clone(), position)).collect(),
-            dependents,
-            workers: workers.map(|(position, worker)| (worker.name.clone(), position)).collect(),
-            locks: locks(config),
+        lookup
+    }
+
+    fn read_builders(&mut self, config: &Config) {
+        let mut pools: BTreeMap<(&WorkerChoice, Tier), usize> = BTreeMap::new();
+        let mut lists: BTreeMap<&[LockUse], usize> = [(&[][..], NO_LOCKS)].into();
+        for (position, builder) in config.builders.iter().enumerate() {
+            let pool = *pools.entry((&builder.workers, builder.tier)).or_insert_with(|| {
+                self.pools.push(pool(config, builder));
+                self.pools.len() - 1
+            });
+            let next = lists.len();
+            let locks = *lists.entry(&builder.locks).or_insert(next);
+            for wanted in &builder.locks {
+                if let Some(entry) = self.locks.get_mut(&wanted.name) {
+                    entry.lists.insert(locks, wanted.access);
+                }
+            }
+            self.builders.insert(builder.name.clone(), BuilderEntry { position, pool, locks });
         }
+        self.pools_of = vec![Vec::new(); config.workers.len()];
+        for (number, pool) in self.pools.iter().enumerate() {
+            for fit in &pool.fits {
+                self.pools_of[*fit].push(number);
+            }
+        }
+    }
+
+    /// Where a change source stands in the configuration.
+    pub(crate) fn change_source(&self, name: &ChangeSourceName) -> Option<usize> {
+        self.change_sources.get(name).copied()
     }
 
     /// Where a builder stands in the configuration.
@@ -72,9 +128,30 @@ impl Lookup {
         self.dependents.get(upstream).map_or(&[], Vec::as_slice)
     }
 
+    /// Where those stand by which a builder is forced.
+    pub(crate) fn forcing(&self, builder: &BuilderName) -> &[usize] {
+        self.forcing.get(builder).map_or(&[], Vec::as_slice)
+    }
+
     /// Where a worker stands in the configuration.
     pub(crate) fn worker(&self, name: &WorkerName) -> Option<usize> {
         self.workers.get(name).copied()
+    }
+
+    /// The pools that a worker may be in, each with the isolation that it wants.
+    pub(crate) fn pools_of(&self, worker: usize) -> impl Iterator<Item = (usize, Tier)> {
+        let pools = self.pools_of.get(worker).into_iter().flatten();
+        pools.map(|pool| (*pool, self.pools[*pool].tier))
+    }
+
+    /// The pool of a builder.
+    pub(crate) fn pool_of(&self, builder: &BuilderName) -> Option<usize> {
+        self.builders.get(builder).map(|entry| entry.pool)
+    }
+
+    /// The number of a builder's list of locks.
+    pub(crate) fn locks_of(&self, builder: &BuilderName) -> usize {
+        self.builders.get(builder).map_or(NO_LOCKS, |entry| entry.locks)
     }
 
     /// Where a lock stands in the configuration.
@@ -82,24 +159,20 @@ impl Lookup {
         self.locks.get(name).map(|entry| entry.position)
     }
 
-    /// The builders that use a lock.
-    pub(crate) fn users_of_lock(&self, name: &LockName) -> &[BuilderName] {
-        self.locks.get(name).map_or(&[], |entry| &entry.users)
+    /// The lists of locks that a lock is in, and how they use it.
+    pub(crate) fn lists_of(&self, name: &LockName) -> impl Iterator<Item = (usize, LockAccess)> {
+        self.locks.get(name).into_iter().flat_map(|entry| &entry.lists).map(|(list, access)| (*list, *access))
     }
 
     /// The workers that a builder's choice allows, by position; none for an unknown builder.
     pub(crate) fn fits(&self, builder: &BuilderName) -> &[usize] {
-        self.builders.get(builder).map_or(&[], |entry| &entry.fits)
+        self.pool_of(builder).map_or(&[], |pool| &self.pools[pool].fits)
     }
 }
 
-fn locks(config: &Config) -> BTreeMap<LockName, LockEntry> {
-    let entries = config.locks.iter().enumerate().map(|(position, lock)| {
-        let uses = |builder: &&Builder| builder.locks.iter().any(|wanted| wanted.name == lock.name);
-        let users = config.builders.iter().filter(uses).map(|builder| builder.name.clone()).collect();
-        (lock.name.clone(), LockEntry { position, users })
-    });
-    entries.collect()
+fn pool(config: &Config, builder: &Builder) -> Pool {
+    let fits = config.workers.iter().enumerate().filter(|(_, worker)| allows(&builder.workers, worker));
+    Pool { tier: builder.tier, fits: fits.map(|(position, _)| position).collect() }
 }
 
 /// Whether a choice allows a worker.

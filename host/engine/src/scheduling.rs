@@ -10,6 +10,7 @@ mod stamps;
 mod switch;
 mod trying;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use stampmill_model::{BuilderName, ChangeId, Decision, PropertySource, SchedulerName, Verdict, WorkerName};
@@ -32,9 +33,11 @@ impl Engine {
     /// Lets every scheduler that has not decided on a change do so, as far as it can without its filters.
     pub(crate) fn decide(&mut self, id: ChangeId) {
         let config = Arc::clone(&self.config);
+        let decisions = self.changes.get(&id).into_iter().flat_map(|open| &open.change.decisions);
+        let decided: BTreeSet<_> = decisions.map(|decision| decision.scheduler.clone()).collect();
         for scheduler in &config.schedulers {
             let Some(open) = self.changes.get(&id) else { return };
-            if open.change.decisions.iter().any(|decision| decision.scheduler == scheduler.name) {
+            if decided.contains(&scheduler.name) {
                 continue;
             }
             let refusal = selection::refusal(scheduler, &open.change);
@@ -100,8 +103,10 @@ impl Engine {
         let Some(open) = self.changes.get_mut(&id) else { return };
         open.judging.remove(&scheduler.name);
         let decisions = &mut Arc::make_mut(&mut open.change).decisions;
-        decisions.push(Decision { scheduler: scheduler.name.clone(), verdict, reason });
-        decisions.sort_by_key(|decision| lookup.scheduler(&decision.scheduler).unwrap_or(usize::MAX));
+        let place = |name: &SchedulerName| lookup.scheduler(name).unwrap_or(usize::MAX);
+        let mine = place(&scheduler.name);
+        let position = decisions.partition_point(|decision| place(&decision.scheduler) <= mine);
+        decisions.insert(position, Decision { scheduler: scheduler.name.clone(), verdict, reason });
         self.timers.cancel(&Timer::Filters(scheduler.name.clone(), id));
         self.outbox.mark(Key::Change(id));
         match verdict {
@@ -111,19 +116,12 @@ impl Engine {
         }
     }
 
+    /// Every scheduler has decided, or its filters are being asked.
     fn close_decisions(&mut self, id: ChangeId) {
-        let Some(open) = self.changes.get_mut(&id) else { return };
-        let decisions = &open.change.decisions;
-        let decided = self
-            .config
-            .schedulers
-            .iter()
-            .all(|scheduler| decisions.iter().any(|decision| decision.scheduler == scheduler.name));
-        if decided {
-            Arc::make_mut(&mut open.change).decided = true;
-            self.outbox.mark(Key::Change(id));
-            self.forget_if_done(id);
-        }
+        let Some(open) = self.changes.get_mut(&id).filter(|open| open.judging.is_empty()) else { return };
+        Arc::make_mut(&mut open.change).decided = true;
+        self.outbox.mark(Key::Change(id));
+        self.forget_if_done(id);
     }
 
     /// Takes up every change that is not decided: at start, and when the configuration has changed.
@@ -131,7 +129,7 @@ impl Engine {
         let undecided = self.changes.iter().filter(|(_, open)| !open.change.decided);
         let undecided: Vec<_> = undecided.map(|(id, _)| *id).collect();
         for id in undecided {
-            self.forget_removed_filters(id);
+            self.forget_removed(id);
             let Some(open) = self.changes.get(&id) else { continue };
             let is_asked = self.generation > 0 && self.config.codebase_generator && open.change.codebase.is_none();
             if !is_asked {
@@ -141,9 +139,14 @@ impl Engine {
         }
     }
 
-    fn forget_removed_filters(&mut self, id: ChangeId) {
+    /// What schedulers have decided is sorted as they are configured now; the filters of those that are gone are not waited for.
+    fn forget_removed(&mut self, id: ChangeId) {
         let (lookup, timers) = (&self.lookup, &mut self.timers);
         if let Some(open) = self.changes.get_mut(&id) {
+            let place = |decision: &Decision| lookup.scheduler(&decision.scheduler).unwrap_or(usize::MAX);
+            if !open.change.decisions.is_sorted_by_key(place) {
+                Arc::make_mut(&mut open.change).decisions.sort_by_key(place);
+            }
             open.judging.retain(|name, _| {
                 let stays = lookup.scheduler(name).is_some();
                 if !stays {

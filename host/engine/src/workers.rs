@@ -75,8 +75,10 @@ impl Engine {
         state.link = Link::Connected(info);
         state.last_seen = Some(self.now.wall);
         self.timers.cancel(&Timer::WorkerLost(name.clone()));
-        self.refresh_free(name);
-        self.wake_all();
+        self.refresh_room(name);
+        self.wake_worker(name);
+        // It may have become one that others no longer stand in line for.
+        self.wake_lines();
         for build in mine {
             self.reconcile(name, build, told.contains(&build));
         }
@@ -105,7 +107,7 @@ impl Engine {
         let Some(open) = self.builds.get(&id) else { return };
         let builder_name = open.build.builder.clone();
         let position = self.lookup.worker(worker);
-        let fits = position.is_some_and(|position| self.lookup.fits(&builder_name).contains(&position));
+        let fits = position.is_some_and(|position| self.lookup.fits(&builder_name).binary_search(&position).is_ok());
         let builder = self.lookup.builder(&builder_name).map(|position| &config.builders[position]);
         match builder {
             Some(builder) if fits && self.has_tier(worker, builder) => self.dispatch(id, builder),
@@ -125,8 +127,8 @@ impl Engine {
         let Some(state) = self.workers.get_mut(name) else { return };
         if let Link::Connected(info) = &state.link {
             state.link = Link::Leaving(info.clone());
-            self.refresh_free(name);
-            self.wake_all();
+            self.refresh_room(name);
+            self.wake_lines();
         }
     }
 
@@ -144,9 +146,9 @@ impl Engine {
         }
         state.last_seen = Some(self.now.wall);
         let has_builds = !state.builds.is_empty();
-        self.refresh_free(name);
+        self.refresh_room(name);
         // Requests that only it could run no longer stand in line for a lock.
-        self.wake_all();
+        self.wake_lines();
         if goodbye {
             self.lose_worker(name);
         } else if has_builds {
@@ -221,9 +223,9 @@ impl Engine {
     pub(crate) fn worker_paused(&mut self, name: &WorkerName, by: String, reason: String) -> Result<Answer, Refusal> {
         self.check_known(name)?;
         self.workers.entry(name.clone()).or_default().paused = Some(Halt { by, reason, at: self.now.wall });
-        self.refresh_free(name);
+        self.refresh_room(name);
         // Who could run only there no longer stands in line for a lock.
-        self.wake_all();
+        self.wake_lines();
         self.outbox.mark(Key::Worker(name.clone()));
         Ok(Answer::Done)
     }
@@ -232,8 +234,8 @@ impl Engine {
     pub(crate) fn worker_resumed(&mut self, name: &WorkerName) -> Result<Answer, Refusal> {
         self.check_known(name)?;
         if self.workers.get_mut(name).and_then(|state| state.paused.take()).is_some() {
-            self.refresh_free(name);
-            self.wake_all();
+            self.refresh_room(name);
+            self.wake_worker(name);
             self.outbox.mark(Key::Worker(name.clone()));
         }
         Ok(Answer::Done)
@@ -244,21 +246,10 @@ impl Engine {
         known.ok_or_else(|| Refusal::Unknown(format!("there is no worker `{name}`")))
     }
 
-    /// Keeps the index of workers with room.
-    pub(crate) fn refresh_free(&mut self, name: &WorkerName) {
-        if self.free_slots(name) > 0 {
-            self.free.insert(name.clone());
-        } else {
-            self.free.remove(name);
-        }
-    }
-
     /// The configuration has changed: workers may have more room, or less.
     pub(crate) fn sync_workers(&mut self) {
-        let names: Vec<_> = self.workers.keys().cloned().collect();
-        for name in names {
-            self.refresh_free(&name);
-        }
+        self.room = self.room_anew();
+        self.regroup_all();
         self.wake_all();
     }
 

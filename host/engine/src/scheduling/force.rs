@@ -71,7 +71,7 @@ impl Engine {
         let Some(builder) = &force.builder else {
             return Err(Refusal::NotAllowed("a force needs a builder or a scheduler of kind `force`".to_owned()));
         };
-        let mut listing = schedulers.iter().filter(|it| it.kind == SchedulerKind::Force && lists(it)).peekable();
+        let mut listing = self.lookup.forcing(builder).iter().map(|position| &schedulers[*position]).peekable();
         let first = listing.peek().copied().ok_or_else(|| {
             Refusal::NotAllowed(format!(
                 "no scheduler of kind `force` lists builder `{builder}`; add one, or add the builder to its `builders`"
