@@ -5,11 +5,12 @@
 //! loopback, in a directory that goes away.
 //!
 //! In reading order: [`report`] is what is printed, [`process`] what the kernel says of a process, [`floor`] the machine without us, [`farm`] a
-//! host with its workers, [`events`] how their news are heard, [`scenarios`] what is measured.
+//! host with its workers, [`events`] how their news are heard, [`mill`] an engine without all that, [`scenarios`] what is measured.
 
 mod events;
 mod farm;
 mod floor;
+mod mill;
 mod process;
 mod report;
 mod scenarios;
@@ -21,7 +22,7 @@ use clap::Parser;
 
 use crate::farm::Program;
 use crate::report::Report;
-use crate::scenarios::SCENARIOS;
+use crate::scenarios::{Measure, SCENARIOS};
 
 /// Measures Stampmill; one JSON object a scenario on standard output.
 #[derive(Parser)]
@@ -75,15 +76,21 @@ fn main() -> ExitCode {
 async fn measure(arguments: Arguments) -> anyhow::Result<()> {
     // Nothing else in this program could have chosen one.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let program = match arguments.program {
-        Some(path) => Program::at(&path)?,
-        None => Program::build()?,
+    let is_wanted = |name: &str| arguments.only.is_empty() || arguments.only.iter().any(|wanted| wanted == name);
+    let wanted: Vec<_> = SCENARIOS.iter().filter(|scenario| is_wanted(scenario.name)).collect();
+    let needs_program = wanted.iter().any(|scenario| matches!(scenario.run, Measure::Program(_)));
+    let program = match &arguments.program {
+        Some(path) => Some(Program::at(path)?),
+        None if needs_program => Some(Program::build()?),
+        None => None,
     };
     let mut report = Report::new(arguments.out.as_deref(), arguments.runs, arguments.max_wait_load)?;
-    for scenario in SCENARIOS {
-        if arguments.only.is_empty() || arguments.only.iter().any(|name| name == scenario.name) {
-            eprintln!("{}: {}", scenario.name, scenario.about);
-            (scenario.run)(&program, &mut report).await?;
+    for scenario in wanted {
+        eprintln!("{}: {}", scenario.name, scenario.about);
+        match (&scenario.run, &program) {
+            (Measure::Engine(run), _) => run(&mut report)?,
+            (Measure::Program(run), Some(program)) => run(program, &mut report).await?,
+            (Measure::Program(_), None) => {}
         }
     }
     Ok(())
