@@ -7,7 +7,7 @@ use std::process::ExitCode;
 const PREFIX: &str = "stampmill-plugin-";
 
 /// In the order in which data flows.
-const PLUGINS: [&str; 11] = [
+const PLUGINS: [&str; 12] = [
     "stampmill-plugin-git-poller",
     "stampmill-plugin-hook",
     "stampmill-plugin-github-hook",
@@ -17,6 +17,7 @@ const PLUGINS: [&str; 11] = [
     "stampmill-plugin-git",
     "stampmill-plugin-shell",
     "stampmill-plugin-set-property",
+    "stampmill-plugin-trigger",
     "stampmill-plugin-webhook",
     "stampmill-plugin-signed-webhook",
 ];

@@ -301,6 +301,7 @@ impl Engine {
             properties: properties::of_build(&config, builder, worker, &set, *number),
             steps: waiting_steps(&builder.job),
             locks: self.locks_for(builder),
+            triggers: Vec::new(),
             started_at: self.now.wall,
             state: BuildState::Dispatched,
         };

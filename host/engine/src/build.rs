@@ -4,7 +4,7 @@ mod progress;
 
 use std::sync::Arc;
 
-use stampmill_model::{Build, BuildEvent, BuildId, BuildState, Outcome, RequestId, Wall, WorkerName};
+use stampmill_model::{Build, BuildEvent, BuildId, BuildState, BuilderName, Outcome, RequestId, Wall, WorkerName};
 
 use crate::Engine;
 use crate::buildset::changes_of;
@@ -12,6 +12,7 @@ use crate::config::OccasionKind;
 use crate::input::{Answer, Refusal};
 use crate::outbox::Key;
 use crate::output::{Effect, Write};
+use crate::scheduling::awaited_sets;
 
 /// A build that has not ended.
 #[derive(Clone, Debug)]
@@ -121,6 +122,7 @@ impl Engine {
                 let tried = if is_stopped { Tried::Stopped } else { Tried::Lost };
                 self.finish_build(id, Ending { outcome, summary, at, tried });
             }
+            BuildEvent::Triggered { step, wish } => self.trigger(id, step, *wish),
             event @ (BuildEvent::Accepted
             | BuildEvent::StepStarted { .. }
             | BuildEvent::StepSummary { .. }
@@ -176,9 +178,8 @@ impl Engine {
         if let Some(state) = self.workers.get_mut(&worker) {
             state.builds.remove(&id);
         }
-        match self.running.get_mut(&builder) {
-            Some(running) if *running > 1 => *running -= 1,
-            Some(_) | None => drop(self.running.remove(&builder)),
+        if !self.waiting.remove(&id) {
+            self.runs_one_less(&builder);
         }
         self.refresh_room(&worker);
         self.wake_worker(&worker);
@@ -186,7 +187,12 @@ impl Engine {
         if ending.outcome != Outcome::Retry {
             self.mark_superseded(&open.build);
         }
+        let awaited = awaited_sets(&open.build);
+        let ended = format!("build {id}, which triggered it, has ended");
         self.outbox.put(Key::Build(id), Write::Build(open.build));
+        for set in awaited {
+            self.cancel_set(set, &ended);
+        }
         for request in requests {
             match ending.outcome {
                 Outcome::Retry => self.try_again(request, id, ending.tried),
@@ -200,6 +206,14 @@ impl Engine {
         }
         for change in changes {
             self.release_change(change);
+        }
+    }
+
+    /// A builder has one build less that runs.
+    pub(crate) fn runs_one_less(&mut self, builder: &BuilderName) {
+        match self.running.get_mut(builder) {
+            Some(running) if *running > 1 => *running -= 1,
+            Some(_) | None => drop(self.running.remove(builder)),
         }
     }
 

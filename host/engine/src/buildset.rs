@@ -51,6 +51,7 @@ pub(crate) struct NewBuildset {
     pub(crate) approve: bool,
     pub(crate) external_id: Option<String>,
     pub(crate) parent: Option<Parent>,
+    pub(crate) depth: u32,
 }
 
 /// A request that is to be made.
@@ -77,6 +78,7 @@ impl Engine {
             requests: requests.clone(),
             external_id: new.external_id,
             parent: new.parent,
+            depth: new.depth,
             superseded: false,
             submitted_at: self.now.wall,
             state: BuildsetState::Open { will_fail: false },
@@ -184,6 +186,7 @@ impl Engine {
             self.external_ids.remove(key);
         }
         self.follow(&open.set, outcome);
+        self.trigger_is_complete(&open.set, outcome);
         for change in changes_of(&open.set.stamps) {
             self.release_change(change);
         }

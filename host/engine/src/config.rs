@@ -122,6 +122,8 @@ pub enum SchedulerKind {
         /// Whether patched sources are trusted with secrets.
         trusted: bool,
     },
+    /// When a step of a build asks.
+    Triggerable,
     /// When a person asks.
     Force,
 }
@@ -251,6 +253,8 @@ pub struct Limits {
     pub retry_pause_most: Milliseconds,
     /// How long a worker that declined a request is not asked again for it.
     pub declined_for: Milliseconds,
+    /// How many triggers may lead to a buildset, one from the build of another.
+    pub trigger_depth: u32,
 }
 
 impl Default for Limits {
@@ -265,6 +269,8 @@ impl Default for Limits {
             retry_pause_most: Milliseconds::from_seconds(900),
             // Long enough to try the others, short enough to come back.
             declined_for: Milliseconds::from_seconds(30),
+            // Deeper than any pipeline that was thought of, and soon reached by a loop.
+            trigger_depth: 10,
         }
     }
 }

@@ -116,7 +116,7 @@ impl Engine {
         if self.free_slots(&worker.name) > 0 {
             return Obstacle::BuilderFull;
         }
-        let running = self.workers.get(&worker.name).map_or(0, |state| state.builds.len());
+        let running = self.workers.get(&worker.name).map_or(0, |state| self.running_on(state));
         Obstacle::Busy { running, slots: self.slots(&worker.name) }
     }
 

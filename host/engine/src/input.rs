@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use stampmill_model::StampChoice;
 use stampmill_model::{
     BuildEvent, BuildId, BuilderName, BuildsetId, ChangeId, ChangeSourceName, NoticeId, Patch, Properties, RequestId,
     SchedulerName, SeenChange, SourceStamp, Verdict, WorkerInfo, WorkerName,
@@ -262,15 +263,6 @@ pub struct Force {
     pub priority: Option<i32>,
     /// Only on this worker.
     pub worker: Option<WorkerName>,
-}
-
-/// What a person chose for one codebase; `None` leaves the default.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct StampChoice {
-    /// Branch.
-    pub branch: Option<String>,
-    /// Revision.
-    pub revision: Option<String>,
 }
 
 /// A person has a patch built through a try scheduler.

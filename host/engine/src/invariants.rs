@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use stampmill_model::{BuildState, BuildsetState, LockAccess, RequestState};
+use stampmill_model::{BuildState, BuildsetState, LockAccess, Parent, RequestState, TriggerState};
 
 use crate::Engine;
 use crate::buildset::{changes_of, outcome_of};
@@ -14,7 +14,7 @@ use crate::locks::LockKey;
 use crate::merging::Kin;
 use crate::output::NoticeState;
 use crate::queue::{Lane, Queue};
-use crate::scheduling::takes_changes;
+use crate::scheduling::{is_waiting, takes_changes};
 use crate::timers::Timer;
 
 /// Something that must not be.
@@ -40,6 +40,7 @@ pub fn check(engine: &Engine) -> Vec<Violation> {
     changes(engine, &mut found);
     workers(engine, &mut found);
     locks(engine, &mut found);
+    triggers(engine, &mut found);
     timers(engine, &mut found);
     ids(engine, &mut found);
     found.0
@@ -169,7 +170,12 @@ fn workers(engine: &Engine, found: &mut Findings) {
     let mut running = BTreeMap::new();
     for (id, open) in &engine.builds {
         by_worker.entry(&open.build.worker).or_default().insert(*id);
-        *running.entry(open.build.builder.clone()).or_insert(0_u32) += 1;
+        let waits = is_waiting(&open.build);
+        let (kept, builder) = (engine.waiting.contains(id), &open.build.builder);
+        found.expect(waits == kept, || format!("build {id} waits for what it has triggered: {waits}, not {kept}"));
+        if !waits {
+            *running.entry(builder.clone()).or_insert(0_u32) += 1;
+        }
     }
     found.expect(running == engine.running, || format!("builders run {running:?}, not {:?}", engine.running));
     for (name, state) in &engine.workers {
@@ -201,6 +207,25 @@ fn locks(engine: &Engine, found: &mut Findings) {
         found.expect(is_within, || format!("{key} is had by {builds:?}, and {} may", holders.most));
     }
     found.expect(held.is_empty(), || format!("builds have locks that nobody knows of: {held:?}"));
+}
+
+/// A build and the sets that it has triggered know of each other.
+fn triggers(engine: &Engine, found: &mut Findings) {
+    for (id, open) in &engine.builds {
+        for trigger in &open.build.triggers {
+            let TriggerState::Open { buildset } = trigger.state else { continue };
+            let parent = engine.buildsets.get(&buildset).and_then(|open| open.set.parent);
+            found.expect(parent == Some(Parent::Triggered(*id)), || {
+                format!("build {id} has triggered buildset {buildset}, which comes from {parent:?}")
+            });
+        }
+    }
+    for (id, open) in &engine.buildsets {
+        let Some(Parent::Triggered(build)) = open.set.parent else { continue };
+        let Some(parent) = engine.builds.get(&build) else { continue };
+        let is_listed = parent.build.triggers.iter().any(|it| it.state == TriggerState::Open { buildset: *id });
+        found.expect(is_listed, || format!("build {build} has triggered buildset {id} and does not know it"));
+    }
 }
 
 fn timers(engine: &Engine, found: &mut Findings) {

@@ -35,7 +35,7 @@ mod scheduling;
 mod timers;
 mod workers;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use stampmill_model::{
@@ -87,7 +87,9 @@ pub struct Engine {
     build_numbers: BTreeMap<BuilderName, u64>,
     /// The locks that open builds have.
     locks: BTreeMap<locks::LockKey, locks::Holders>,
-    /// How many open builds each builder has.
+    /// Builds that wait for what they have triggered, and leave their slots to others meanwhile.
+    waiting: BTreeSet<BuildId>,
+    /// How many open builds each builder has, without those that wait.
     running: BTreeMap<BuilderName, u32>,
     workers: BTreeMap<WorkerName, workers::WorkerState>,
     /// The workers that are there, and how much room they have.

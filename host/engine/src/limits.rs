@@ -39,6 +39,9 @@ pub(crate) const LOGS_OF_STEP_MOST: usize = 256;
 /// Network attempts of one step that are listed: the worker sends no more.
 pub(crate) const ATTEMPTS_OF_STEP_MOST: usize = 64;
 
+/// Buildsets that the steps of one build may trigger: each is a line on the build's page, and the worker asks for no more.
+pub(crate) const TRIGGERS_OF_BUILD_MOST: usize = 100;
+
 /// Properties of one build: they are stored as one row with it.
 pub(crate) const PROPERTIES_OF_BUILD_MOST: usize = 4_096;
 

@@ -1,7 +1,7 @@
 //! Loading: from the open work that the store kept to a running engine. Every effect that is not known to be finished is emitted again;
 //! there is no other recovery.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use stampmill_model::{Build, Buildset, Now, RequestState};
@@ -17,6 +17,7 @@ use crate::outbox::{Key, Outbox};
 use crate::output::Output;
 use crate::pools::Room;
 use crate::queue::Queue;
+use crate::scheduling::is_waiting;
 use crate::snapshot::Snapshot;
 use crate::timers::Timers;
 use crate::workers::WorkerState;
@@ -48,6 +49,7 @@ impl Engine {
             bars: BTreeMap::new(),
             builds: BTreeMap::new(),
             build_numbers: snapshot.build_numbers.into_iter().collect(),
+            waiting: BTreeSet::new(),
             running: BTreeMap::new(),
             locks: BTreeMap::new(),
             workers: BTreeMap::new(),
@@ -91,7 +93,11 @@ impl Engine {
     /// Their workers get time to come back.
     fn load_builds(&mut self, builds: Vec<(Arc<Build>, u64)>) {
         for (build, sequence) in builds {
-            *self.running.entry(build.builder.clone()).or_default() += 1;
+            if is_waiting(&build) {
+                self.waiting.insert(build.id);
+            } else {
+                *self.running.entry(build.builder.clone()).or_default() += 1;
+            }
             let worker: &mut WorkerState = self.workers.entry(build.worker.clone()).or_default();
             worker.builds.insert(build.id);
             self.take_locks(&build);

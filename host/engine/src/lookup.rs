@@ -77,7 +77,8 @@ impl Lookup {
                 | SchedulerKind::AnyBranch { .. }
                 | SchedulerKind::Periodic { .. }
                 | SchedulerKind::Nightly { .. }
-                | SchedulerKind::Try { .. } => {}
+                | SchedulerKind::Try { .. }
+                | SchedulerKind::Triggerable => {}
             }
         }
         lookup

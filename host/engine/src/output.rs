@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use stampmill_model::{
     Build, BuildId, BuildOrder, Buildset, Change, ChangeId, ChangeSourceName, Halt, Milliseconds, NoticeId,
-    ReporterName, Request, SchedulerName, Steady, Wall, WorkerName,
+    ReporterName, Request, SchedulerName, Steady, TriggerState, Wall, WorkerName,
 };
 
 use crate::config::OccasionKind;
@@ -176,6 +176,17 @@ pub enum Effect {
         build: BuildId,
         /// Who and why.
         reason: String,
+    },
+    /// Tell a worker what became of a buildset that one of its builds has triggered.
+    TellTrigger {
+        /// Which worker.
+        worker: WorkerName,
+        /// Which build.
+        build: BuildId,
+        /// Place of the wish among those of the build.
+        number: u32,
+        /// What became of it.
+        state: TriggerState,
     },
     /// Tell a worker that messages of a build up to this number are durable.
     Acknowledge {

@@ -8,6 +8,7 @@ mod periodic;
 mod selection;
 mod stamps;
 mod switch;
+mod triggerable;
 mod trying;
 
 use std::collections::BTreeSet;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use stampmill_model::{BuilderName, ChangeId, Decision, PropertySource, SchedulerName, Verdict, WorkerName};
 
 pub(crate) use batch::takes_changes;
+pub(crate) use triggerable::{awaited_sets, is_waiting};
 
 use crate::Engine;
 use crate::buildset::{NewBuildset, Wish};

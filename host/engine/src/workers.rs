@@ -68,8 +68,8 @@ impl Engine {
             self.forget_build(name, *build);
         }
         if self.lookup.worker(name).is_none() && mine.is_empty() {
+            // The next configuration may have it, and it does not connect anew for that.
             self.outbox.warn(format!("worker `{name}` has connected, but is not configured"));
-            return;
         }
         let state = self.workers.entry(name.clone()).or_default();
         state.link = Link::Connected(info);
@@ -86,6 +86,9 @@ impl Engine {
 
     /// Brings a build and its worker to the same mind after a cut.
     fn reconcile(&mut self, worker: &WorkerName, id: BuildId, has_it: bool) {
+        if has_it {
+            self.tell_triggers(id);
+        }
         let Some(open) = self.builds.get(&id) else { return };
         match (&open.build.state, has_it) {
             (BuildState::Dispatched | BuildState::Running, true) => {}
@@ -154,6 +157,9 @@ impl Engine {
         } else if has_builds {
             self.expect_worker(name);
         }
+        if self.lookup.worker(name).is_none() {
+            self.workers.retain(|known, state| known != name || !state.builds.is_empty() || state.paused.is_some());
+        }
     }
 
     /// Gives a worker that is away some time to come back.
@@ -214,8 +220,16 @@ impl Engine {
     /// How many more builds a worker may get; none while it is paused.
     pub(crate) fn free_slots(&self, name: &WorkerName) -> usize {
         match self.workers.get(name) {
-            Some(state) if state.paused.is_none() => self.slots(name).saturating_sub(state.builds.len()),
+            Some(state) if state.paused.is_none() => self.slots(name).saturating_sub(self.running_on(state)),
             _ => 0,
+        }
+    }
+
+    /// How many builds of a worker have a slot.
+    pub(crate) fn running_on(&self, worker: &WorkerState) -> usize {
+        match self.waiting.is_empty() {
+            true => worker.builds.len(),
+            false => worker.builds.difference(&self.waiting).count(),
         }
     }
 

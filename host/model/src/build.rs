@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use crate::{
-    BuildId, BuilderName, BuildsetId, HeldLock, Outcome, Properties, RequestId, SourceStamp, Wall, WorkerName,
+    BuildId, BuilderName, BuildsetId, HeldLock, Outcome, Properties, RequestId, SourceStamp, Trigger, TriggerWish,
+    Wall, WorkerName,
 };
 
 /// The name of a log of a step, such as `stdio`.
@@ -44,6 +45,8 @@ pub struct Build {
     pub steps: Vec<Step>,
     /// What it has until it ends.
     pub locks: Vec<HeldLock>,
+    /// Buildsets that its steps asked for, in that order.
+    pub triggers: Vec<Trigger>,
     /// When the host gave it to the worker.
     pub started_at: Wall,
     /// How far it is.
@@ -253,6 +256,13 @@ pub enum BuildEvent {
         step: u32,
         /// All that it tried so far.
         network: Network,
+    },
+    /// A step wants a buildset of a triggerable scheduler.
+    Triggered {
+        /// Which.
+        step: u32,
+        /// What it wants.
+        wish: Box<TriggerWish>,
     },
     /// A step has ended, or was passed over.
     StepFinished {

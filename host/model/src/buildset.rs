@@ -27,6 +27,8 @@ pub struct Buildset {
     pub external_id: Option<String>,
     /// What it came from, when that was another build or set.
     pub parent: Option<Parent>,
+    /// How many triggers led to it, one from the build of another.
+    pub depth: u32,
     /// Whether a build of newer sources, with which one of its requests was merged, has answered for it: its own were not built.
     pub superseded: bool,
     /// When it was made.
@@ -42,6 +44,8 @@ pub enum Parent {
     Rebuild(BuildId),
     /// A dependent scheduler made it when this set had passed.
     Dependent(BuildsetId),
+    /// A step of this build triggered it.
+    Triggered(BuildId),
 }
 
 /// How far a buildset is.

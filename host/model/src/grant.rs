@@ -22,6 +22,8 @@ pub struct Grant {
     pub secret: Vec<String>,
     /// Secrets that the host attaches to its requests, each with the origins that get to see it. The plugin itself never does.
     pub credential: BTreeMap<String, Vec<String>>,
+    /// Triggerable schedulers that it may make buildsets of.
+    pub trigger: Vec<String>,
 }
 
 impl Grant {

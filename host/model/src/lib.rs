@@ -1,7 +1,7 @@
 //! The words and ids of Stampmill. This crate decides nothing: it does no I/O, reads no clock and holds no state.
 //!
 //! Modules in reading order, which is the data's order: a [`change`] arrives, names a [`source`], becomes a [`buildset`] of requests, each of
-//! which a [`worker`] turns into a [`build`] by running a [`job`], with its [`lock`]s. [`ids`], [`time`], [`outcome`], [`property`], [`grant`]
+//! which a [`worker`] turns into a [`build`] by running a [`job`], with its [`lock`]s and [`trigger`]s. [`ids`], [`time`], [`outcome`], [`property`], [`grant`]
 //! and [`halt`] are the words they share.
 
 pub mod build;
@@ -16,6 +16,7 @@ pub mod outcome;
 pub mod property;
 pub mod source;
 pub mod time;
+pub mod trigger;
 pub mod worker;
 
 pub use build::{
@@ -34,6 +35,7 @@ pub use job::{BuildOrder, Digest, Job, PluginRef, StepPlan};
 pub use lock::{HeldLock, LockAccess, LockScope};
 pub use outcome::Outcome;
 pub use property::{Properties, Property, PropertySource};
-pub use source::{Patch, SourceStamp};
+pub use source::{Patch, SourceStamp, StampChoice};
 pub use time::{Milliseconds, Now, Steady, Wall};
+pub use trigger::{Trigger, TriggerState, TriggerWish};
 pub use worker::{Mechanism, Tier, WorkerInfo};

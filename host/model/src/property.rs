@@ -19,6 +19,8 @@ pub enum PropertySource {
     Scheduler,
     /// The person who forced or submitted it.
     Force,
+    /// The step of another build that triggered it.
+    Trigger,
     /// The build itself: `buildername`, `buildnumber`, `workername` and so on.
     Build,
     /// A step, by name.
@@ -34,6 +36,7 @@ impl fmt::Display for PropertySource {
             Self::Change => f.write_str("Change"),
             Self::Scheduler => f.write_str("Scheduler"),
             Self::Force => f.write_str("Force"),
+            Self::Trigger => f.write_str("Trigger"),
             Self::Build => f.write_str("Build"),
             Self::Step(name) => write!(f, "Step {name}"),
         }

@@ -37,3 +37,12 @@ pub struct SourceStamp {
     /// The changes that it contains, oldest first.
     pub changes: Vec<ChangeId>,
 }
+
+/// A wish for another version of one codebase; `None` leaves what it would be.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct StampChoice {
+    /// Branch. Another one leaves the revision behind, which belongs to the other.
+    pub branch: Option<String>,
+    /// Revision.
+    pub revision: Option<String>,
+}

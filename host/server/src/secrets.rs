@@ -162,6 +162,7 @@ name = "local"
             buildset: BuildsetId(1),
             merged: Vec::new(),
             locks: Vec::new(),
+            triggers: Vec::new(),
             attempt: 1,
             worker: "local".into(),
             reason: String::new(),

@@ -6,6 +6,7 @@ mod reporting;
 
 use std::sync::Arc;
 
+use stampmill_agent::convert::trigger_state_to_wire;
 use stampmill_engine::{Effect, Write};
 use stampmill_model::BuildState;
 use stampmill_protocol::HostMessage;
@@ -71,6 +72,10 @@ impl World for Effects {
             }
             Effect::CancelBuild { worker, build, reason } => {
                 self.shared.connections.send(&worker, HostMessage::CancelBuild { build: build.0, reason });
+            }
+            Effect::TellTrigger { worker, build, number, state } => {
+                let state = trigger_state_to_wire(state);
+                self.shared.connections.send(&worker, HostMessage::Triggered { build: build.0, number, state });
             }
             Effect::Acknowledge { worker, build, sequence } => {
                 self.shared.connections.acknowledge(&worker, build, sequence);

@@ -3,6 +3,7 @@
 mod halt;
 mod locks;
 mod network;
+mod triggers;
 
 use serde::Deserialize as _;
 use serde_json::Value;
@@ -17,6 +18,7 @@ use stampmill_model::{
 
 use self::locks::{lock_from_row, lock_to_row};
 use self::network::{network_from_row, network_to_row};
+use self::triggers::{trigger_from_row, trigger_to_row};
 use crate::StoreError;
 use crate::people::{Session, Token, TokenKind, User};
 use crate::rows::{
@@ -189,6 +191,7 @@ fn properties_to_row(properties: &Properties) -> PropertiesRow {
             PropertySource::Change => PropertySourceRow::Change,
             PropertySource::Scheduler => PropertySourceRow::Scheduler,
             PropertySource::Force => PropertySourceRow::Force,
+            PropertySource::Trigger => PropertySourceRow::Trigger,
             PropertySource::Build => PropertySourceRow::Build,
             PropertySource::Step(name) => PropertySourceRow::Step(name.clone()),
         },
@@ -205,6 +208,7 @@ fn properties_from_row<R: Row>(row: PropertiesRow) -> Result<Properties, StoreEr
             PropertySourceRow::Change => PropertySource::Change,
             PropertySourceRow::Scheduler => PropertySource::Scheduler,
             PropertySourceRow::Force => PropertySource::Force,
+            PropertySourceRow::Trigger => PropertySource::Trigger,
             PropertySourceRow::Build => PropertySource::Build,
             PropertySourceRow::Step(name) => PropertySource::Step(name),
         };
@@ -230,11 +234,13 @@ fn outcome<R: Row>(word: &str) -> Result<Outcome, StoreError> {
 // --- buildsets and requests ----------------------------------------------------------------------------------------------------------
 
 pub(crate) fn buildset_to_row<'a>(buildset: &'a Buildset, bodies: &mut Vec<PatchBody<'a>>) -> BuildsetRow {
-    let (rebuild_of, dependent_on) = match buildset.parent {
-        Some(Parent::Rebuild(build)) => (Some(build.0), None),
-        Some(Parent::Dependent(set)) => (None, Some(set.0)),
-        None => (None, None),
-    };
+    let (mut rebuild_of, mut dependent_on, mut triggered_by) = (None, None, None);
+    match buildset.parent {
+        Some(Parent::Rebuild(build)) => rebuild_of = Some(build.0),
+        Some(Parent::Dependent(set)) => dependent_on = Some(set.0),
+        Some(Parent::Triggered(build)) => triggered_by = Some(build.0),
+        None => {}
+    }
     BuildsetRow {
         id: buildset.id.0,
         reason: buildset.reason.clone(),
@@ -247,6 +253,8 @@ pub(crate) fn buildset_to_row<'a>(buildset: &'a Buildset, bodies: &mut Vec<Patch
         external_id: buildset.external_id.clone(),
         rebuild_of,
         dependent_on,
+        triggered_by,
+        depth: buildset.depth,
         superseded: buildset.superseded,
         submitted_at: buildset.submitted_at.0,
         state: match &buildset.state {
@@ -260,7 +268,8 @@ pub(crate) fn buildset_to_row<'a>(buildset: &'a Buildset, bodies: &mut Vec<Patch
 
 pub(crate) fn buildset_from_row(row: BuildsetRow, find: &FindPatch<'_>) -> Result<Buildset, StoreError> {
     let rebuild = row.rebuild_of.map(|build| Parent::Rebuild(BuildId(build)));
-    let parent = rebuild.or(row.dependent_on.map(|set| Parent::Dependent(BuildsetId(set))));
+    let dependent = row.dependent_on.map(|set| Parent::Dependent(BuildsetId(set)));
+    let parent = rebuild.or(dependent).or(row.triggered_by.map(|build| Parent::Triggered(BuildId(build))));
     Ok(Buildset {
         id: BuildsetId(row.id),
         reason: row.reason,
@@ -272,6 +281,7 @@ pub(crate) fn buildset_from_row(row: BuildsetRow, find: &FindPatch<'_>) -> Resul
         requests: row.requests.into_iter().map(RequestId).collect(),
         external_id: row.external_id,
         parent,
+        depth: row.depth,
         superseded: row.superseded,
         submitted_at: Wall(row.submitted_at),
         state: match row.state {
@@ -347,6 +357,7 @@ pub(crate) fn build_to_row<'a>(build: &'a Build, bodies: &mut Vec<PatchBody<'a>>
         properties: properties_to_row(&build.properties),
         steps: build.steps.iter().map(step_to_row).collect(),
         locks: build.locks.iter().map(lock_to_row).collect(),
+        triggers: build.triggers.iter().map(trigger_to_row).collect(),
         started_at: build.started_at.0,
         state: match &build.state {
             BuildState::Dispatched => BuildStateRow::Dispatched,
@@ -377,6 +388,7 @@ pub(crate) fn build_from_row(row: BuildRow, find: &FindPatch<'_>) -> Result<Buil
         properties: properties_from_row::<BuildRow>(row.properties)?,
         steps: row.steps.into_iter().map(step_from_row).collect::<Result<_, _>>()?,
         locks: row.locks.into_iter().map(lock_from_row).collect(),
+        triggers: row.triggers.into_iter().map(trigger_from_row).collect::<Result<_, _>>()?,
         started_at: Wall(row.started_at),
         state: match row.state {
             BuildStateRow::Dispatched => BuildState::Dispatched,

@@ -16,7 +16,7 @@ mod outbox;
 mod people;
 mod shared;
 
-pub(crate) use build::{BuildRow, BuildStateRow, HeldLockRow, StepRow, StepStateRow};
+pub(crate) use build::{BuildRow, BuildStateRow, HeldLockRow, StepRow, StepStateRow, TriggerRow, TriggerStateRow};
 pub(crate) use buildset::{BuildsetRow, BuildsetStateRow, RequestRow, RequestStateRow};
 pub(crate) use change::{ChangeRow, DecisionRow, SeenRow, VerdictRow};
 pub(crate) use halt::HaltRow;

@@ -112,6 +112,7 @@ pub(crate) fn open_buildset() -> Buildset {
         requests: vec![RequestId(5), RequestId(6)],
         external_id: Some("key-1".to_owned()),
         parent: Some(Parent::Rebuild(BuildId(2))),
+        depth: 0,
         superseded: false,
         submitted_at: Wall(77),
         state: BuildsetState::Open { will_fail: true },
@@ -128,6 +129,11 @@ pub(crate) fn finished_buildset() -> Buildset {
         state: BuildsetState::Finished { outcome: Outcome::Warnings, at: Wall(99) },
         ..open_buildset()
     }
+}
+
+pub(crate) fn triggered_buildset() -> Buildset {
+    let stamps = stamps();
+    Buildset { parent: Some(Parent::Triggered(BuildId(9))), depth: 2, stamps, ..open_buildset() }
 }
 
 pub(crate) fn request_in(state: RequestState) -> Request {
@@ -187,6 +193,7 @@ pub(crate) fn build_in(state: BuildState) -> Build {
             },
         ],
         locks: Vec::new(),
+        triggers: Vec::new(),
         started_at: Wall(79),
         state,
     }
@@ -227,6 +234,17 @@ pub(crate) fn locked_build() -> Build {
     let lock = |(name, scope, access): (&str, _, _)| HeldLock { name: name.into(), scope, access };
     let locks = [("db", LockScope::Host, LockAccess::Exclusive), ("disk", LockScope::Worker, LockAccess::Counting)];
     Build { locks: locks.map(lock).to_vec(), ..build_in(BuildState::Running) }
+}
+
+/// With triggers in each state.
+pub(crate) fn triggering_build() -> Build {
+    let states = [
+        TriggerState::Refused { reason: "no".to_owned() },
+        TriggerState::Open { buildset: BuildsetId(4) },
+        TriggerState::Finished { buildset: BuildsetId(5), outcome: Outcome::Failure },
+    ];
+    let trigger = |state| Trigger { step: 1, scheduler: "deploy".into(), detached: true, state };
+    Build { triggers: states.map(trigger).to_vec(), ..build_in(BuildState::Running) }
 }
 
 pub(crate) fn finished_build() -> Build {

@@ -29,6 +29,7 @@ pub mod capabilities {
                 import stampmill:host/running-build@0.1.0;
                 import stampmill:host/properties@0.1.0;
                 import stampmill:host/logs@0.1.0;
+                import stampmill:host/trigger@0.1.0;
             }
         ",
         world: "capabilities",

@@ -86,6 +86,7 @@ pub mod properties;
 pub mod running_build;
 pub mod secret;
 pub mod state;
+pub mod trigger;
 pub mod workspace;
 
 pub use fault::Fault;

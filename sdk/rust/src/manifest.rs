@@ -58,6 +58,8 @@ pub enum Permission {
     Properties,
     /// The step's logs.
     Logs,
+    /// Buildsets of triggerable schedulers.
+    Trigger,
 }
 
 impl Permission {
@@ -70,6 +72,7 @@ impl Permission {
             Permission::Workspace => "workspace",
             Permission::Properties => "properties",
             Permission::Logs => "logs",
+            Permission::Trigger => "trigger",
         }
     }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use stampmill_runtime::{
-    CommandSpec, Fault, Grant, Outcome, Permission, PluginErrorKind, ProcessEvent, Refusal, Sink, StopWith, Use, limits,
+    CommandSpec, Fault, Grant, Outcome, Permission, PluginErrorKind, ProcessEvent, Refusal, Sink, StopWith,
+    TriggerSpec, TriggerVersion, Use, limits,
 };
 
 use crate::fakes::{Around, Play, finished, load, refusal, run, run_use, started, step, usage};
@@ -15,10 +16,11 @@ use crate::fakes::{Around, Play, finished, load, refusal, run, run_use, started,
 async fn what_is_asked_for_and_not_granted_is_said_with_the_line_that_grants_it() {
     let around = Arc::new(Around::default());
     type Take = fn(&mut Grant);
-    let cases: [(Permission, &str, Take); 3] = [
+    let cases: [(Permission, &str, Take); 4] = [
         (Permission::Command, "grant = { command = [\"PROGRAM\"] }", |grant| grant.command.clear()),
         (Permission::Http, "grant = { http = [\"https://HOST\"] }", |grant| grant.http.clear()),
         (Permission::Secret, "grant = { secret = [\"NAME\"] }", |grant| grant.secret.clear()),
+        (Permission::Trigger, "grant = { trigger = [\"SCHEDULER\"] }", |grant| grant.trigger.clear()),
     ];
     for (permission, line, take) in cases {
         let mut usage = usage(&around, "");
@@ -204,6 +206,34 @@ async fn properties_are_json_and_bounded() {
     refusal(run(&around, "run:set-property||1").await);
     let long = format!("run:set-property|a|{}", "1".repeat(limits::PROPERTY_BYTES_MAX + 1));
     assert!(refusal(run(&around, &long).await).contains("bytes of one property"));
+}
+
+#[tokio::test]
+async fn a_scheduler_is_triggered_where_it_is_granted_with_what_was_said() {
+    let around = Arc::new(Around::default());
+    run(&around, "run:trigger|deploy|target|[1]").await.unwrap();
+    assert_eq!(around.said(), ["7 Outcome::Failure"]);
+    let version = TriggerVersion { branch: Some("next".to_owned()), revision: None };
+    let expected = TriggerSpec {
+        scheduler: "deploy".to_owned(),
+        latest: false,
+        versions: [("core".to_owned(), version)].into(),
+        properties: [("target".to_owned(), json!([1]))].into(),
+        detached: true,
+    };
+    assert_eq!(*around.triggered.lock().unwrap(), [expected]);
+    for (script, says) in [
+        ("run:trigger|other|a|1", "scheduler `other` is not granted; the grant `trigger = [\"other\"]` would allow it"),
+        ("run:trigger|DEPLOY|a|1", "scheduler `DEPLOY` is not granted"),
+        ("run:trigger-much|deploy|101", "properties of a triggered buildset: 101 are more than the limit of 100"),
+        ("run:trigger|deploy||1", "the name of a property"),
+    ] {
+        let text = refusal(run(&around, script).await);
+        assert!(text.contains(says), "{script}: {text}");
+    }
+    let error = run(&around, "run:trigger|deploy|a|{oops").await.unwrap_err();
+    assert!(matches!(error.fault(), Some(Fault::Broken(text)) if text.contains("`a` is not JSON")), "{error}");
+    assert_eq!(around.triggered.lock().unwrap().len(), 1, "none of these was");
 }
 
 #[tokio::test]

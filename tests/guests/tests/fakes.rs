@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use stampmill_runtime::{
     BuildFacts, CommandSpec, End, Fault, Finished, Instance, LogLevel, LogWriter, Logs, Outcome, Plugin, PluginError,
     PluginLog, Process, ProcessEvent, Processes, Properties, RunningBuild, Runtime, RuntimeOptions, Secrets,
-    StateStore, StateUsage, Use,
+    StateStore, StateUsage, TriggerSpec, Triggered, Triggers, Use,
 };
 use tokio::sync::OnceCell;
 
@@ -51,7 +51,8 @@ pub(crate) fn manifest(kind: &str, permissions: &[&str]) -> String {
     json!({ "manifest": 1, "id": format!("test-{kind}"), "version": "0.0.1", "kind": kind, "summary": "a test", "permissions": permissions }).to_string()
 }
 
-pub(crate) const STEP_PERMISSIONS: [&str; 6] = ["command", "http", "secret", "workspace", "properties", "logs"];
+pub(crate) const STEP_PERMISSIONS: [&str; 7] =
+    ["command", "http", "secret", "workspace", "properties", "logs", "trigger"];
 
 /// The step guest that may ask for everything.
 pub(crate) async fn step() -> Arc<Plugin> {
@@ -81,6 +82,7 @@ pub(crate) struct Around {
     pub(crate) links: Mutex<Vec<(String, String)>>,
     pub(crate) summaries: Mutex<Vec<String>>,
     pub(crate) progress: Mutex<Vec<(u64, Option<u64>)>>,
+    pub(crate) triggered: Mutex<Vec<TriggerSpec>>,
 }
 
 /// How a program behaves.
@@ -104,6 +106,7 @@ pub(crate) fn usage(around: &Arc<Around>, script: &str) -> Use {
     usage.grant.command = vec!["tool".to_owned()];
     usage.grant.http = vec!["http://127.0.0.1:1".to_owned()];
     usage.grant.secret = vec!["deploy-key".to_owned()];
+    usage.grant.trigger = vec!["deploy".to_owned()];
     let surroundings = &mut usage.surroundings;
     surroundings.log = Some(around.clone());
     surroundings.processes = Some(around.clone());
@@ -112,6 +115,7 @@ pub(crate) fn usage(around: &Arc<Around>, script: &str) -> Use {
     surroundings.properties = Some(around.clone());
     surroundings.logs = Some(around.clone());
     surroundings.running_build = Some(around.clone());
+    surroundings.triggers = Some(around.clone());
     let directory = tempfile::tempdir().unwrap();
     surroundings.workspace =
         Some(Arc::new(cap_std::fs::Dir::open_ambient_dir(directory.path(), cap_std::ambient_authority()).unwrap()));
@@ -335,5 +339,26 @@ pub(crate) fn finished(stdout: &[u8]) -> Finished {
         wall: Duration::from_millis(12),
         cpu: Duration::from_millis(3),
         peak_memory_bytes: 1 << 20,
+    }
+}
+
+#[async_trait]
+impl Triggers for Around {
+    async fn start(&self, trigger: TriggerSpec) -> Result<Box<dyn Triggered>, Fault> {
+        self.triggered.lock().unwrap().push(trigger);
+        Ok(Box::new(Seventh))
+    }
+}
+
+/// A buildset that fails.
+struct Seventh;
+
+#[async_trait]
+impl Triggered for Seventh {
+    fn buildset(&self) -> u64 {
+        7
+    }
+    async fn wait(&mut self) -> Result<Outcome, Fault> {
+        Ok(Outcome::Failure)
     }
 }

@@ -6,7 +6,7 @@ use stampmill_runtime::{Grant, Kind, Refusal, Use, inspect};
 
 /// Something of everything, so that only the configuration can be wrong.
 fn all() -> Grant {
-    let grant = json!({"command": ["*"], "http": ["https://a.example"], "secret": ["x"]});
+    let grant = json!({"command": ["*"], "http": ["https://a.example"], "secret": ["x"], "trigger": ["x"]});
     serde_json::from_value(grant).expect("a grant")
 }
 

@@ -9,3 +9,4 @@ mod hooks;
 mod manifests;
 mod reporters;
 mod shell;
+mod trigger;

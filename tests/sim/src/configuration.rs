@@ -29,10 +29,12 @@ const KINDS: &[fn(&mut Dice) -> SchedulerKind] = &[
     },
     |dice| SchedulerKind::Periodic { every: Milliseconds::from_seconds(dice.between(60, 600)) },
     |dice| SchedulerKind::Nightly { at: minutes(dice), only_if_changed: None },
-    |dice| SchedulerKind::Dependent { upstream: format!("s{}", dice.roll(8)).into() },
+    |dice| SchedulerKind::Dependent { upstream: scheduler_name(dice).into() },
+    |_| SchedulerKind::Triggerable,
     |_| SchedulerKind::Force,
 ];
 
+const SCHEDULERS_MOST: usize = 7;
 const TAGS: [&str; 3] = ["linux", "mac", "big"];
 const BRANCHES: [Option<&str>; 4] = [Some("main"), Some("main"), Some("dev"), None];
 
@@ -76,7 +78,7 @@ impl House {
         // The last one can run anything.
         workers.extend([Worker { tags: TAGS.map(str::to_owned).to_vec(), ..worker(dice, workers.len()) }]);
         let names: Vec<_> = builders.iter().map(|builder| builder.name.clone()).collect();
-        let schedulers = (0..2 + dice.roll(6)).map(|n| {
+        let schedulers = (0..2 + dice.roll(SCHEDULERS_MOST - 1)).map(|n| {
             let defaults = dice.some(&codebases).into_iter().map(|codebase| CodebaseDefault {
                 repository: repository(&codebase),
                 codebase,
@@ -277,15 +279,22 @@ fn limits(dice: &mut Dice) -> Limits {
         report_attempts: u32::try_from(report_attempts).unwrap_or(1),
         retry_pause_most: Milliseconds::from_seconds(dice.between(5, 60)),
         declined_for: Milliseconds::from_seconds(dice.between(5, 30)),
+        trigger_depth: u32::try_from(dice.between(1, 3)).unwrap_or(1),
     }
 }
 
+/// The name of any scheduler that a house can have.
+pub(crate) fn scheduler_name(dice: &mut Dice) -> String {
+    format!("s{}", dice.roll(SCHEDULERS_MOST))
+}
+
 fn job(dice: &mut Dice) -> Arc<Job> {
+    let granted: Vec<_> = (0..dice.roll(SCHEDULERS_MOST)).map(|_| scheduler_name(dice)).collect();
     let steps = ["checkout", "compile", "test"][..=dice.roll(3)].iter().map(|name| StepPlan {
         name: (*name).to_owned(),
         plugin: PluginRef { name: "shell".to_owned(), digest: Digest("0".into()) },
         config: serde_json::Value::Null,
-        grant: Grant::default(),
+        grant: Grant { trigger: granted.clone(), ..Grant::default() },
         limits: PluginLimits::default(),
         when: None,
         halt_on_failure: true,

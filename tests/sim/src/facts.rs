@@ -14,7 +14,7 @@ use stampmill_model::{
 };
 
 use crate::disk::Disk;
-use crate::records::{Records, Written, is_open};
+use crate::records::{Records, Written, is_open, is_waiting};
 
 /// Everything that there is to know.
 #[derive(Debug)]
@@ -63,6 +63,14 @@ impl Step<'_> {
         })
     }
 
+    /// The builds that had a slot before it and have none now: they have ended, or wait for what they have triggered.
+    pub(crate) fn left_slots(&self) -> impl Iterator<Item = &Arc<Build>> {
+        self.written.iter().filter_map(|written| match written {
+            Written::Build { after, .. } if !is_open(after) || is_waiting(after) => Some(after),
+            _ => None,
+        })
+    }
+
     /// Whether it brought another configuration.
     pub(crate) fn is_configured(&self) -> bool {
         matches!(self.input, None | Some(Input::Configured(_)))
@@ -95,10 +103,7 @@ impl Facts {
     pub(crate) fn learn(&mut self, input: Option<&Input>, written: &[Written]) {
         match input {
             Some(Input::WorkerConnected { worker, info, .. }) => {
-                let has_builds = self.disk.durable.running_on(worker) > 0 || self.said.running_on(worker) > 0;
-                if self.worker(worker).is_some() || has_builds {
-                    self.connected.insert(worker.clone(), info.clone());
-                }
+                self.connected.insert(worker.clone(), info.clone());
             }
             Some(Input::WorkerLeaves { worker } | Input::WorkerLeft { worker, .. }) => {
                 self.connected.remove(worker);
@@ -190,6 +195,7 @@ pub(crate) fn takes_changes(kind: &SchedulerKind) -> bool {
         SchedulerKind::Periodic { .. }
         | SchedulerKind::Dependent { .. }
         | SchedulerKind::Try { .. }
+        | SchedulerKind::Triggerable
         | SchedulerKind::Force => false,
     }
 }

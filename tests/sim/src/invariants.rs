@@ -20,6 +20,7 @@ mod notices;
 mod queue;
 mod requests;
 mod superseded;
+mod triggers;
 
 use stampmill_engine::Effect;
 
@@ -69,6 +70,7 @@ const INVARIANTS: &[(&str, Maker)] = &[
     ("requests that share a build are alike, and share its end", || Box::new(merged::Merged)),
     ("a superseded buildset is one that other versions have answered", || Box::<superseded::Superseded>::default()),
     ("a set that has passed is followed once", || Box::<following::Following>::default()),
+    ("what a build triggers is made once, told to its worker, and ends with it", || Box::new(triggers::Triggers)),
     ("locks are never over-held, and nobody takes one out of turn", || Box::new(locks::Locks)),
     ("a doubled, foreign or gapped event changes nothing", || Box::new(events::Events)),
     ("a cancellation reaches its worker", || Box::new(cancellations::Cancellations)),

@@ -8,7 +8,7 @@ use stampmill_engine::snapshot::LastIds;
 use stampmill_engine::{Snapshot, Write};
 use stampmill_model::{
     Build, BuildId, BuildState, BuilderName, Buildset, BuildsetId, BuildsetState, Change, ChangeId, ChangeSourceName,
-    NoticeId, Request, RequestId, RequestState, SchedulerName, WorkerName,
+    NoticeId, Request, RequestId, RequestState, SchedulerName, TriggerState, WorkerName,
 };
 
 /// All rows, finished ones included.
@@ -143,14 +143,14 @@ impl Records {
         self.pending.iter().map(|id| &self.requests[id])
     }
 
-    /// How many open builds a worker has.
+    /// How many open builds a worker has, without those that leave their slot to what they have triggered.
     pub(crate) fn running_on(&self, worker: &WorkerName) -> usize {
-        self.open_builds().filter(|build| build.worker == *worker).count()
+        self.open_builds().filter(|build| build.worker == *worker && !is_waiting(build)).count()
     }
 
-    /// How many open builds a builder has.
+    /// How many open builds a builder has, without those.
     pub(crate) fn running_of(&self, builder: &BuilderName) -> usize {
-        self.open_builds().filter(|build| build.builder == *builder).count()
+        self.open_builds().filter(|build| build.builder == *builder && !is_waiting(build)).count()
     }
 }
 
@@ -175,4 +175,10 @@ pub(crate) fn is_open(build: &Build) -> bool {
 /// Whether a notice was given up.
 pub(crate) fn is_dead(notice: &Notice) -> bool {
     matches!(notice.state, NoticeState::Dead { .. })
+}
+
+/// Whether a build waits for what it has triggered.
+pub(crate) fn is_waiting(build: &Build) -> bool {
+    let mut awaited = build.triggers.iter().filter(|trigger| !trigger.detached);
+    awaited.any(|trigger| matches!(trigger.state, TriggerState::Open { .. }))
 }

@@ -442,6 +442,9 @@ impl<'a> Simulation<'a> {
             }
             Effect::Dispatch { worker, order } => self.send(&worker, ToWorker::Dispatch(order)),
             Effect::CancelBuild { worker, build, .. } => self.send(&worker, ToWorker::Cancel(build)),
+            Effect::TellTrigger { worker, build, number, state } => {
+                self.send(&worker, ToWorker::Triggered(build, number, state));
+            }
             Effect::Acknowledge { worker, build, sequence } => {
                 self.send(&worker, ToWorker::Acknowledge(build, sequence))
             }

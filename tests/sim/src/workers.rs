@@ -3,19 +3,26 @@
 //! A connection keeps the order of messages and loses those that are under way when it ends. Faults go further: a message of a worker may come
 //! twice, late, out of order, or not at all, as a commit that failed makes it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use stampmill_engine::Input;
-use stampmill_model::{BuildEvent, BuildId, BuildOrder, Outcome, Tier, Wall, WorkerInfo, WorkerName};
+use stampmill_model::{
+    BuildEvent, BuildId, BuildOrder, Outcome, Tier, TriggerState, TriggerWish, Wall, WorkerInfo, WorkerName,
+};
 
+use crate::configuration::scheduler_name;
 use crate::dice::Dice;
 use crate::facts::Facts;
+
+/// One in so many looks at a step that waits for what it has triggered ends its patience.
+const WAITS_MOST: usize = 40;
 
 /// What a host says to a worker.
 #[derive(Clone, Debug)]
 pub(crate) enum ToWorker {
     Dispatch(Box<BuildOrder>),
     Cancel(BuildId),
+    Triggered(BuildId, u32, TriggerState),
     Acknowledge(BuildId, u64),
 }
 
@@ -52,6 +59,10 @@ struct Script {
     /// The number told before on this connection.
     previous: u64,
     acknowledged: u64,
+    /// Before which event it waits for the end of which of its triggers.
+    waits: BTreeMap<usize, u32>,
+    /// Its triggers that the host has said are over.
+    over: BTreeSet<u32>,
 }
 
 impl Machine {
@@ -143,6 +154,13 @@ impl Machine {
                     facts.scripts.insert(build, script.events.clone());
                 }
             }
+            ToWorker::Triggered(build, number, state) => {
+                if let Some(script) = self.builds.get_mut(&build)
+                    && !matches!(state, TriggerState::Open { .. })
+                {
+                    script.over.insert(number);
+                }
+            }
             ToWorker::Acknowledge(build, sequence) => {
                 if let Some(script) = self.builds.get_mut(&build) {
                     script.acknowledged = script.acknowledged.max(sequence);
@@ -162,6 +180,8 @@ impl Machine {
         let index = dice.roll(self.builds.len());
         let Some((build, script)) = self.builds.iter_mut().nth(index) else { return };
         match script.events.get(script.told) {
+            // It waits, until the time limit of its step is over.
+            Some(_) if script.is_waiting() && !dice.one_in(WAITS_MOST) => {}
             Some((sequence, event)) => {
                 let (worker, event) = (self.name.clone(), event.clone());
                 let (sequence, previous) = (*sequence, script.previous);
@@ -203,6 +223,7 @@ impl Script {
     fn new(order: &BuildOrder, dice: &mut Dice, declines: bool, faults: bool) -> Self {
         let at = order.build.started_at;
         let mut events = Vec::new();
+        let (mut triggers, mut waits) = (0, BTreeMap::new());
         if declines || faults && dice.one_in(8) {
             events.push(BuildEvent::Declined { reason: "busy".to_owned() });
         } else {
@@ -210,6 +231,14 @@ impl Script {
             events.push(BuildEvent::Accepted);
             for step in order.build.steps.iter().map(|step| step.number) {
                 events.push(BuildEvent::StepStarted { step, at });
+                if faults && dice.one_in(6) {
+                    let number = triggers;
+                    triggers += 1;
+                    events.push(BuildEvent::Triggered { step, wish: Box::new(wish(dice, number)) });
+                    if dice.one_in(2) {
+                        waits.insert(events.len(), number);
+                    }
+                }
                 let outcome = *dice.pick(&outcomes);
                 events.push(BuildEvent::StepFinished { step, outcome, summary: String::new(), at });
             }
@@ -222,7 +251,12 @@ impl Script {
             sequence += dice.between(1, 3);
             (sequence, event)
         });
-        Self { events: numbered.collect(), told: 0, spooled: 0, previous: 0, acknowledged: 0 }
+        let events = numbered.collect();
+        Self { events, told: 0, spooled: 0, previous: 0, acknowledged: 0, waits, over: BTreeSet::new() }
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.waits.get(&self.told).is_some_and(|number| !self.over.contains(number))
     }
 
     /// What is not acknowledged is told again.
@@ -239,9 +273,22 @@ impl Script {
     fn end(&mut self, outcome: Outcome) {
         if self.spooled < self.events.len() {
             self.events.truncate(self.spooled);
+            self.waits.clear();
             let last = self.events.last().map_or(0, |(sequence, _)| *sequence);
             self.events.push((last + 1, BuildEvent::Finished { outcome, summary: String::new(), at: Wall(0) }));
         }
+    }
+}
+
+/// What a step asks of any scheduler, granted or not.
+fn wish(dice: &mut Dice, number: u32) -> TriggerWish {
+    TriggerWish {
+        number,
+        scheduler: scheduler_name(dice).into(),
+        latest: dice.one_in(3),
+        versions: BTreeMap::new(),
+        properties: BTreeMap::new(),
+        detached: dice.one_in(2),
     }
 }
 

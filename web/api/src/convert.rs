@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
 use stampmill_model as model;
-use stampmill_model::{BuildState, BuildsetState, Parent, RequestState, StepState, Wall};
+use stampmill_model::{BuildState, BuildsetState, Parent, RequestState, StepState, TriggerState, Wall};
 use stampmill_service as service;
 
 use crate::error::ApiError;
@@ -100,6 +100,24 @@ pub(crate) fn build(build: model::Build) -> wire::Build {
         properties: properties(build.properties),
         steps: build.steps.into_iter().map(step).collect(),
         locks: build.locks.iter().map(held_lock).collect(),
+        triggers: build.triggers.iter().map(trigger).collect(),
+    }
+}
+
+fn trigger(trigger: &model::Trigger) -> wire::Trigger {
+    let (state, result, reason) = match &trigger.state {
+        TriggerState::Refused { reason } => ("refused", None, Some(reason.clone())),
+        TriggerState::Open { .. } => ("open", None, None),
+        TriggerState::Finished { outcome, .. } => ("finished", Some(outcome.to_string()), None),
+    };
+    wire::Trigger {
+        step: trigger.step,
+        scheduler: trigger.scheduler.to_string(),
+        state: state.to_owned(),
+        buildset: trigger.buildset().map(|set| set.0),
+        result,
+        reason,
+        detached: trigger.detached,
     }
 }
 
@@ -185,10 +203,11 @@ pub(crate) fn buildset(set: model::Buildset) -> wire::Buildset {
             ("finished", Some(outcome.to_string()), !outcome.is_good(), Some(time(at)))
         }
     };
-    let (rebuild_of, dependent_on) = match set.parent {
-        Some(Parent::Rebuild(build)) => (Some(build.0), None),
-        Some(Parent::Dependent(set)) => (None, Some(set.0)),
-        None => (None, None),
+    let (rebuild_of, dependent_on, triggered_by) = match set.parent {
+        Some(Parent::Rebuild(build)) => (Some(build.0), None, None),
+        Some(Parent::Dependent(set)) => (None, Some(set.0), None),
+        Some(Parent::Triggered(build)) => (None, None, Some(build.0)),
+        None => (None, None, None),
     };
     wire::Buildset {
         id: set.id.0,
@@ -207,6 +226,7 @@ pub(crate) fn buildset(set: model::Buildset) -> wire::Buildset {
         external_id: set.external_id,
         rebuild_of,
         dependent_on,
+        triggered_by,
         superseded: set.superseded,
     }
 }
@@ -388,6 +408,7 @@ fn grant(grant: &model::Grant) -> wire::Grant {
         http: grant.http.clone(),
         secret: grant.secret.clone(),
         credential: grant.credential.clone(),
+        trigger: grant.trigger.clone(),
     }
 }
 

@@ -19,7 +19,7 @@ pub(crate) use sent::{
     ApproveBody, ChangeBody, ForceBody, NothingBody, ReasonBody, StampChoice, SubmitBody, TokenBody, TryBody, UserBody,
     UserPatch,
 };
-pub(crate) use sharing::{HeldLock, Merged};
+pub(crate) use sharing::{HeldLock, Merged, Trigger};
 
 /// A time such as `2026-03-01T12:00:00.250Z`.
 pub(crate) type Time = String;
@@ -113,6 +113,8 @@ pub(crate) struct Build {
     pub steps: Vec<Step>,
     /// What it has until it ends, and had.
     pub locks: Vec<HeldLock>,
+    /// Buildsets that its steps have asked for, in that order.
+    pub triggers: Vec<Trigger>,
 }
 
 /// A step of a build.
@@ -205,6 +207,8 @@ pub(crate) struct Buildset {
     pub rebuild_of: Option<u64>,
     /// The buildset that had passed when a dependent scheduler made this one of its sources.
     pub dependent_on: Option<u64>,
+    /// The build of which a step has triggered it.
+    pub triggered_by: Option<u64>,
     /// Whether a build of newer sources, with which a request of it was merged, has answered for it: its own were not built.
     pub superseded: bool,
 }
@@ -400,6 +404,8 @@ pub(crate) struct Grant {
     pub secret: Vec<String>,
     /// Secrets that the host attaches to its requests, each with the origins that get to see it.
     pub credential: BTreeMap<String, Vec<String>>,
+    /// Triggerable schedulers that it may make buildsets of.
+    pub trigger: Vec<String>,
 }
 
 /// A notice that was given up.

@@ -16,6 +16,7 @@ wasmtime::component::bindgen!({
             import stampmill:host/running-build@0.1.0;
             import stampmill:host/properties@0.1.0;
             import stampmill:host/logs@0.1.0;
+            import stampmill:host/trigger@0.1.0;
             export stampmill:plugin/configurable@0.1.0;
             export stampmill:change-source/poller@0.1.0;
             export stampmill:change-source/hook@0.1.0;
@@ -38,6 +39,8 @@ wasmtime::component::bindgen!({
         "stampmill:host/facts.step": crate::host::facts::Step,
         "stampmill:host/facts.buildset": crate::host::facts::Buildset,
         "stampmill:host/logs.log-writer": crate::host::logs::Writer,
+        "stampmill:host/trigger.request": crate::host::trigger::Request,
+        "stampmill:host/trigger.triggered": crate::host::trigger::Triggered,
     },
 });
 

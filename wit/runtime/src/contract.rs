@@ -47,7 +47,7 @@ fn who(interface: &str) -> Option<Who> {
         "log" => Who::Everyone,
         "facts" => Who::Kinds(&[Kind::Step, Kind::Reporter]),
         "running-build" => Who::Kinds(&[Kind::Step]),
-        "artifacts" | "more-steps" | "trigger" => Who::Later,
+        "artifacts" | "more-steps" => Who::Later,
         name => Who::Permitted(name.parse().ok()?),
     })
 }
@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn interfaces_of_a_later_release_and_of_other_kinds_are_refused_by_name() {
         let step = manifest(Kind::Step, &[]);
-        for name in ["artifacts", "trigger", "more-steps"] {
+        for name in ["artifacts", "more-steps"] {
             let error = check_import(&step, &format!("stampmill:host/{name}@0.1.0")).unwrap_err();
             assert!(matches!(error, LoadError::LaterImport { .. }));
             assert!(error.to_string().contains(name));

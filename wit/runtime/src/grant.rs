@@ -34,6 +34,9 @@ pub struct Grant {
     /// Secrets that may be attached to requests, each with the origins that get to see it. The plugin itself never does.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub credential: BTreeMap<String, Vec<String>>,
+    /// Triggerable schedulers by name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub trigger: Vec<String>,
 }
 
 /// A value of a grant that can't be meant.
@@ -77,6 +80,14 @@ impl Grant {
             return Ok(());
         }
         Err(refused("secret", name, &format!("secret = [{name:?}]")))
+    }
+
+    /// Whether a buildset of this scheduler may be made.
+    pub(crate) fn allows_trigger(&self, scheduler: &str) -> Result<(), Fault> {
+        if self.trigger.iter().any(|granted| granted == scheduler) {
+            return Ok(());
+        }
+        Err(refused("scheduler", scheduler, &format!("trigger = [{scheduler:?}]")))
     }
 
     /// Whether a request may go there; the URL is the parsed one that will be sent.
@@ -137,6 +148,7 @@ mod tests {
         assert!(grant.allows_program("git").is_err());
         assert!(grant.allows_secret("key").is_err());
         assert!(grant.allows_url(&url("https://a.example/")).is_err());
+        assert!(grant.allows_trigger("deploy").is_err());
         assert!(serde_json::from_str::<Grant>(r#"{"comand":["git"]}"#).is_err());
     }
 

@@ -24,6 +24,7 @@ pub(crate) mod properties;
 pub(crate) mod running_build;
 pub(crate) mod secret;
 pub(crate) mod state;
+pub(crate) mod trigger;
 pub(crate) mod workspace;
 
 /// The data of one instance's store.

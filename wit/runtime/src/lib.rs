@@ -57,6 +57,7 @@ pub use records::{
 pub use runtime::{Runtime, RuntimeError, RuntimeOptions};
 pub use surroundings::{
     CommandSpec, End, Finished, LogLevel, LogWriter, Logs, PluginLog, Process, ProcessEvent, Processes, Properties,
-    RunningBuild, Secrets, Sink, StateStore, StateUsage, StopWith, Surroundings,
+    RunningBuild, Secrets, Sink, StateStore, StateUsage, StopWith, Surroundings, TriggerSpec, TriggerVersion,
+    Triggered, Triggers,
 };
 pub use tree::{empty_tree, remove_tree};

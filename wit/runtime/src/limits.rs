@@ -76,6 +76,11 @@ pub const NAME_BYTES_MAX: usize = 256;
 /// Value of one property, as JSON.
 pub const PROPERTY_BYTES_MAX: usize = 64 << 10;
 
+/// Codebases of one triggered buildset that a step names, and properties that it gives it: both are written by hand.
+pub const TRIGGER_ENTRIES_MAX: usize = 100;
+/// All that a step says of one triggered buildset: it travels to the host in one message.
+pub const TRIGGER_BYTES_MAX: usize = 1 << 20;
+
 /// Arguments and environment of one command; Linux itself takes 2 MiB.
 pub const COMMAND_BYTES_MAX: usize = 1 << 20;
 /// What is given to a command on its standard input at once.

@@ -49,6 +49,8 @@ pub enum Permission {
     Properties,
     /// Logs of the step.
     Logs,
+    /// Make buildsets of triggerable schedulers; which ones is the operator's grant.
+    Trigger,
 }
 
 /// Text that names no kind or permission.
@@ -85,12 +87,12 @@ impl Kind {
 
     /// The permissions that a plugin of this kind may ask for at all.
     pub fn may_ask(self) -> &'static [Permission] {
-        use Permission::{Command, Http, Logs, Properties, Secret, State, Workspace};
+        use Permission::{Command, Http, Logs, Properties, Secret, State, Trigger, Workspace};
         match self {
             Kind::ChangePoller => &[Command, Http, Secret, Workspace],
             Kind::ChangeHook => &[Secret],
             Kind::CodebaseGenerator | Kind::SchedulerFilter => &[],
-            Kind::Step => &[Command, Http, Secret, Workspace, Properties, Logs],
+            Kind::Step => &[Command, Http, Secret, Workspace, Properties, Logs, Trigger],
             Kind::Reporter => &[Http, Secret, State],
         }
     }
@@ -103,7 +105,7 @@ impl Kind {
 
 impl Permission {
     /// All permissions.
-    pub const ALL: [Permission; 7] = [
+    pub const ALL: [Permission; 8] = [
         Permission::Command,
         Permission::Http,
         Permission::Secret,
@@ -111,6 +113,7 @@ impl Permission {
         Permission::Workspace,
         Permission::Properties,
         Permission::Logs,
+        Permission::Trigger,
     ];
 
     /// The name in a manifest and of the interface.
@@ -123,6 +126,7 @@ impl Permission {
             Permission::Workspace => "workspace",
             Permission::Properties => "properties",
             Permission::Logs => "logs",
+            Permission::Trigger => "trigger",
         }
     }
 }

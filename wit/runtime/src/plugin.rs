@@ -154,6 +154,7 @@ impl Plugin {
             Permission::Workspace => around.workspace.is_some(),
             Permission::Properties => around.properties.is_some(),
             Permission::Logs => around.logs.is_some(),
+            Permission::Trigger => around.triggers.is_some(),
             Permission::Http => true,
         };
         let absent = self
@@ -179,6 +180,7 @@ fn missing(permission: Permission, grant: &Grant) -> Option<&'static str> {
         Permission::Command if grant.command.is_empty() => Some("grant = { command = [\"PROGRAM\"] }"),
         Permission::Http if grant.http.is_empty() => Some("grant = { http = [\"https://HOST\"] }"),
         Permission::Secret if grant.secret.is_empty() => Some("grant = { secret = [\"NAME\"] }"),
+        Permission::Trigger if grant.trigger.is_empty() => Some("grant = { trigger = [\"SCHEDULER\"] }"),
         _ => None,
     }
 }
@@ -200,6 +202,7 @@ fn link(engine: &Engine, imports: &[String]) -> wasmtime::Result<Linker<HostSide
             "running-build" => interfaces::running_build::add_to_linker::<_, Side>(&mut linker, |side| side)?,
             "properties" => interfaces::properties::add_to_linker::<_, Side>(&mut linker, |side| side)?,
             "logs" => interfaces::logs::add_to_linker::<_, Side>(&mut linker, |side| side)?,
+            "trigger" => interfaces::trigger::add_to_linker::<_, Side>(&mut linker, |side| side)?,
             // `types` holds no function, and anything else was refused when the component was inspected.
             _ => {}
         }

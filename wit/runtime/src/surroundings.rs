@@ -1,5 +1,6 @@
 //! What a capability needs from where the plugin runs: traits that the worker and the host implement.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use cap_std::fs::Dir;
 use serde_json::Value;
 
 use crate::egress::NetworkRecord;
-use crate::records::{BuildFacts, Fault};
+use crate::records::{BuildFacts, Fault, Outcome};
 
 /// What one use of a plugin has around it. What is absent is not offered, whatever the manifest asks for.
 #[derive(Clone, Default)]
@@ -31,6 +32,8 @@ pub struct Surroundings {
     pub logs: Option<Arc<dyn Logs>>,
     /// The build that a step belongs to.
     pub running_build: Option<Arc<dyn RunningBuild>>,
+    /// Makes buildsets of triggerable schedulers.
+    pub triggers: Option<Arc<dyn Triggers>>,
     /// Is told of every request that the plugin makes; without one nobody is.
     pub network: Option<Arc<dyn NetworkRecord>>,
 }
@@ -45,6 +48,7 @@ impl fmt::Debug for Surroundings {
             .field("properties", &self.properties.is_some())
             .field("logs", &self.logs.is_some())
             .field("running_build", &self.running_build.is_some())
+            .field("triggers", &self.triggers.is_some())
             .field("network", &self.network.is_some())
             .finish_non_exhaustive()
     }
@@ -132,6 +136,46 @@ pub trait RunningBuild: Send + Sync {
     async fn summary(&self, text: String);
     /// How far the step is.
     async fn progress(&self, done: u64, total: Option<u64>);
+}
+
+/// Makes buildsets of triggerable schedulers.
+#[async_trait]
+pub trait Triggers: Send + Sync {
+    /// Makes one; the scheduler has been held against the grant. Waits for as long as the host is away.
+    async fn start(&self, trigger: TriggerSpec) -> Result<Box<dyn Triggered>, Fault>;
+}
+
+/// A buildset that was triggered.
+#[async_trait]
+pub trait Triggered: Send + Sync {
+    /// Its number on the host.
+    fn buildset(&self) -> u64;
+    /// Waits until it is complete. The future may be dropped and made again at any time.
+    async fn wait(&mut self) -> Result<Outcome, Fault>;
+}
+
+/// A buildset that is to be made, with everything that was said about it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TriggerSpec {
+    /// Of which scheduler.
+    pub scheduler: String,
+    /// Takes the scheduler's defaults instead of the build's versions.
+    pub latest: bool,
+    /// Versions of single codebases.
+    pub versions: BTreeMap<String, TriggerVersion>,
+    /// Properties of the set.
+    pub properties: BTreeMap<String, Value>,
+    /// Whether it outlives the build that triggers it.
+    pub detached: bool,
+}
+
+/// A version of one codebase.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TriggerVersion {
+    /// `None` leaves the branch as it would be.
+    pub branch: Option<String>,
+    /// `None` leaves the revision as it would be, or is the latest of another branch.
+    pub revision: Option<String>,
 }
 
 /// Starts native programs in the sandbox.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use stampmill_model::{BuildOrder, Tier, WorkerInfo};
+use stampmill_model::{BuildOrder, Tier, TriggerState, TriggerWish, WorkerInfo};
 use stampmill_protocol::{Event, HeldBuild, Order, Secret, SecretValue};
 use stampmill_sandbox::{Cgroups, Floor, Helper, Identity, Limits};
 use tokio::sync::{Notify, watch};
@@ -80,6 +80,37 @@ struct Held {
     journal: Arc<Journal>,
     /// `None` once it has ended.
     demand: Option<watch::Sender<Demand>>,
+    /// The buildsets that it has asked for.
+    triggers: watch::Sender<Triggers>,
+}
+
+impl Held {
+    fn new(journal: Arc<Journal>, demand: Option<watch::Sender<Demand>>) -> Self {
+        Self { journal, demand, triggers: watch::Sender::default() }
+    }
+
+    /// Whether it has a slot: one that waits for what it has triggered leaves it to others, perhaps to that.
+    fn has_slot(&self) -> bool {
+        self.demand.is_some() && !self.triggers.borrow().values().any(Asked::is_awaited)
+    }
+}
+
+/// The buildsets that a build has asked for, by the numbers of its wishes.
+pub(crate) type Triggers = BTreeMap<u32, Asked>;
+
+/// A buildset that a build has asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Asked {
+    /// Whether it outlives the build.
+    detached: bool,
+    /// What became of it, once the host has said so.
+    pub(crate) state: Option<TriggerState>,
+}
+
+impl Asked {
+    fn is_awaited(&self) -> bool {
+        !self.detached && matches!(self.state, None | Some(TriggerState::Open { .. }))
+    }
 }
 
 impl Agent {
@@ -150,7 +181,7 @@ impl Shared {
         let recovered = Journal::recover(&spool, config.limits.spool_bytes, &outbox, &killed);
         let recovered = recovered.map_err(|source| failed(&spool, source))?;
         let held = |journal: Journal| {
-            let held = Held { journal: Arc::new(journal), demand: None };
+            let held = Held::new(Arc::new(journal), None);
             (held.journal.build(), held)
         };
         Ok(Self {
@@ -215,7 +246,7 @@ impl Shared {
             }
         };
         let order = Arc::new(convert::order_from_wire(order));
-        let running = builds.values().filter(|held| held.demand.is_some()).count();
+        let running = builds.values().filter(|held| held.has_slot()).count();
         let answer = match self.refusal(&order, running) {
             Some(reason) => Event::Declined { reason },
             None => Event::Accepted,
@@ -226,7 +257,8 @@ impl Shared {
             return;
         }
         let (demand, wanted) = watch::channel(Demand::GoOn);
-        let held = Held { journal: Arc::clone(&journal), demand: accepted.then_some(demand) };
+        let held = Held::new(Arc::clone(&journal), accepted.then_some(demand));
+        let triggers = held.triggers.subscribe();
         builds.insert(build, held);
         drop(builds);
         if accepted {
@@ -234,7 +266,7 @@ impl Shared {
                 secrets.into_iter().map(|secret| (secret.name, secret.value)).collect();
             let agent = Arc::clone(self);
             self.tasks.spawn(async move {
-                build::drive(Arc::clone(&agent), journal, order, secrets, wanted).await;
+                build::drive(Arc::clone(&agent), journal, order, secrets, (wanted, triggers)).await;
                 agent.ended(build);
             });
         }
@@ -282,6 +314,23 @@ impl Shared {
             Demand::GoOn => Demand::Cancel { reason: reason.to_owned() },
             _ => Demand::CancelNow { reason: reason.to_owned() },
         });
+    }
+
+    /// The host says how far a buildset is that a build has triggered.
+    pub(crate) fn triggered(&self, build: u64, number: u32, state: TriggerState) {
+        if let Some(held) = self.builds().get(&build) {
+            held.triggers.send_modify(|triggers| triggers.entry(number).or_default().state = Some(state));
+        }
+    }
+
+    /// A build is about to ask for a buildset, or could not.
+    pub(crate) fn asks(&self, build: u64, number: u32, wish: Option<&TriggerWish>) {
+        if let Some(held) = self.builds().get(&build) {
+            held.triggers.send_modify(|triggers| match wish {
+                Some(wish) => triggers.entry(number).or_default().detached = wish.detached,
+                None => drop(triggers.remove(&number)),
+            });
+        }
     }
 
     /// The host wants to hear no more of a build.

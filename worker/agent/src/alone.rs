@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use stampmill_model::{BuildEvent, BuildOrder};
+use stampmill_model::{BuildEvent, BuildOrder, TriggerState};
 use stampmill_protocol::limits::FRAME_RAW_BYTES_MAX;
 use stampmill_protocol::{DecodeError, LogFrame, Secret, WorkerMessage};
 use stampmill_sandbox::Helper;
@@ -109,6 +109,10 @@ fn hand_over(agent: &Shared, journal: &Journal, told: &mut impl FnMut(Told)) -> 
         match WorkerMessage::decode(&bytes)? {
             WorkerMessage::Told { event, .. } => {
                 let event = convert::event_from_wire(event);
+                if let BuildEvent::Triggered { wish, .. } = &event {
+                    let reason = format!("there is no host here: scheduler `{}` can't be triggered", wish.scheduler);
+                    agent.triggered(journal.build(), wish.number, TriggerState::Refused { reason });
+                }
                 let over = matches!(event, BuildEvent::Finished { .. } | BuildEvent::Declined { .. });
                 told(Told::Event(event));
                 if over {

@@ -8,13 +8,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 use stampmill_job::{Next, Runner, WorkerFacts};
-use stampmill_model::{BuildEvent, BuildOrder, Outcome, Wall};
+use stampmill_model::{BuildEvent, BuildOrder, Outcome, TriggerWish, Wall};
 use stampmill_protocol::SecretValue;
-use stampmill_protocol::limits::LINE_BYTES_MAX;
+use stampmill_protocol::limits::{LINE_BYTES_MAX, TRIGGERS_MAX};
+use stampmill_runtime::Fault;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::agent::Shared;
+use crate::agent::{Shared, Triggers};
 use crate::convert::event_to_wire;
 use crate::journal::{Journal, JournalError};
 use crate::logs::StepLogs;
@@ -51,6 +52,10 @@ struct Inner {
     secrets: BTreeMap<String, SecretValue>,
     patterns: Arc<Patterns>,
     work: WorkDirectory,
+    /// How many buildsets its steps have asked for.
+    triggered: Mutex<u32>,
+    /// What became of them.
+    triggers: watch::Receiver<Triggers>,
 }
 
 impl Context {
@@ -84,6 +89,37 @@ impl Context {
         StepLogs::new(Arc::clone(&inner.journal), step, Arc::clone(&inner.patterns), limit)
     }
 
+    /// Asks the host for a buildset; answers the number of the wish.
+    pub(crate) fn trigger(&self, step: u32, wish: impl FnOnce(u32) -> TriggerWish) -> Result<u32, Fault> {
+        let mut triggered = self.inner.triggered.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = *triggered;
+        if number >= TRIGGERS_MAX {
+            return Err(Fault::Refused(format!(
+                "the steps of this build have triggered {TRIGGERS_MAX} buildsets already"
+            )));
+        }
+        let (wish, build) = (Box::new(wish(number)), self.inner.journal.build());
+        // First: the host may give the slot away as soon as it knows of the wish.
+        self.agent().asks(build, number, Some(&wish));
+        if let Err(error) = self.tell(BuildEvent::Triggered { step, wish }) {
+            self.agent().asks(build, number, None);
+            return Err(Fault::unavailable(error.to_string()));
+        }
+        // Only now: the host knows the wishes by their row.
+        *triggered += 1;
+        Ok(number)
+    }
+
+    /// The buildsets that were asked for, and what became of them.
+    pub(crate) fn triggers(&self) -> watch::Receiver<Triggers> {
+        self.inner.triggers.clone()
+    }
+
+    /// A text without secrets.
+    pub(crate) fn mask(&self, text: &str) -> String {
+        self.inner.patterns.mask(text)
+    }
+
     /// A text as one line that can be shown: without secrets, cut to the longest that is told.
     pub(crate) fn one_line(&self, text: &str) -> String {
         one_line(&self.inner.patterns.mask(text))
@@ -110,7 +146,7 @@ pub(crate) async fn drive(
     journal: Arc<Journal>,
     order: Arc<BuildOrder>,
     secrets: BTreeMap<String, SecretValue>,
-    mut demand: watch::Receiver<Demand>,
+    (mut demand, triggers): (watch::Receiver<Demand>, watch::Receiver<Triggers>),
 ) {
     let work = match agent.work.take(&order.build.builder) {
         Ok(work) => work,
@@ -130,6 +166,8 @@ pub(crate) async fn drive(
             secrets,
             patterns,
             work,
+            triggered: Mutex::new(0),
+            triggers,
         }),
     };
     let done = steps(&context, &order, &mut demand).await;

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::agent::Shared;
 use crate::components::Question;
 use crate::config::ConfigError;
-use crate::convert::info_to_wire;
+use crate::convert::{info_to_wire, trigger_state_from_wire};
 use crate::journal::JournalError;
 use crate::limits::{GREETING, PING_EVERY, REASON_CHARS, RECONNECT_FIRST, RECONNECT_MOST, SILENCE_MAX};
 
@@ -197,6 +197,9 @@ async fn receive(
             HostMessage::Dispatch { order, secrets } => shared.dispatch(*order, secrets),
             HostMessage::CancelBuild { build, reason } => shared.cancel(build, &reason),
             HostMessage::Forget { build } => shared.forget(build),
+            HostMessage::Triggered { build, number, state } => {
+                shared.triggered(build, number, trigger_state_from_wire(state));
+            }
             HostMessage::Acknowledge { build, sequence } => shared.acknowledge(build, sequence),
             HostMessage::Component { digest, bytes } => shared.components.arrived(&digest, Ok(bytes)),
             HostMessage::NoComponent { digest, reason } => shared.components.arrived(&digest, Err(reason)),

@@ -8,12 +8,15 @@ use stampmill_protocol as wire;
 mod facts;
 mod network;
 mod rights;
+mod triggers;
 
 pub use facts::{
     build_for_plugin, change_for_plugin, outcome_for_plugin, outcome_from_runtime, running_build, seen_for_plugin,
 };
 pub(crate) use network::attempt_from_runtime;
 pub use rights::{grant_for_plugin, limits_for_plugin};
+pub(crate) use triggers::wish_of_plugin;
+pub use triggers::{trigger_state_from_wire, trigger_state_to_wire};
 
 /// An outcome for the wire.
 #[must_use]
@@ -60,6 +63,7 @@ pub fn event_to_wire(event: model::BuildEvent) -> wire::Event {
             attempts: network.attempts.into_iter().map(network::attempt_to_wire).collect(),
             unlisted: network.unlisted,
         },
+        From::Triggered { step, wish } => To::Triggered { step, wish: triggers::wish_to_wire(*wish) },
         From::StepFinished { step, outcome, summary, at } => {
             To::StepFinished { step, outcome: outcome_to_wire(outcome), summary, at: at.0 }
         }
@@ -86,6 +90,7 @@ pub fn event_from_wire(event: wire::Event) -> model::BuildEvent {
             let attempts = attempts.into_iter().map(network::attempt_from_wire).collect();
             To::NetworkTried { step, network: model::Network { attempts, unlisted } }
         }
+        From::Triggered { step, wish } => To::Triggered { step, wish: Box::new(triggers::wish_from_wire(wish)) },
         From::StepFinished { step, outcome, summary, at } => {
             To::StepFinished { step, outcome: outcome_from_wire(outcome), summary, at: Wall(at) }
         }
@@ -197,9 +202,10 @@ pub fn order_from_wire(order: wire::Order) -> model::BuildOrder {
             project: build.project,
             request: model::RequestId(build.request),
             buildset: model::BuildsetId(build.buildset),
-            // Which other requests it answers and which locks it has is the host's affair.
+            // Which other requests it answers, which locks it has and what it has triggered is the host's affair.
             merged: Vec::new(),
             locks: Vec::new(),
+            triggers: Vec::new(),
             attempt: build.attempt,
             worker: build.worker.into(),
             reason: build.reason,
@@ -235,6 +241,7 @@ fn property_to_wire(property: &model::Property) -> wire::Property {
             From::Change => To::Change,
             From::Scheduler => To::Scheduler,
             From::Force => To::Force,
+            From::Trigger => To::Trigger,
             From::Build => To::Build,
             From::Step(name) => To::Step(name.clone()),
         },
@@ -253,6 +260,7 @@ fn property_from_wire(property: wire::Property) -> model::Property {
             From::Change => To::Change,
             From::Scheduler => To::Scheduler,
             From::Force => To::Force,
+            From::Trigger => To::Trigger,
             From::Build => To::Build,
             From::Step(name) => To::Step(name),
         },
@@ -365,6 +373,7 @@ fn step_to_wire(step: &model::StepPlan) -> wire::StepPlan {
             http: step.grant.http.clone(),
             secret: step.grant.secret.clone(),
             credential: step.grant.credential.clone(),
+            trigger: step.grant.trigger.clone(),
         },
         limits: wire::PluginLimits {
             memory_bytes: step.limits.memory_bytes,
@@ -392,6 +401,7 @@ fn step_from_wire(step: wire::StepPlan) -> model::StepPlan {
             http: step.grant.http,
             secret: step.grant.secret,
             credential: step.grant.credential,
+            trigger: step.grant.trigger,
         },
         limits: model::PluginLimits {
             memory_bytes: step.limits.memory_bytes,

@@ -2,6 +2,7 @@
 
 mod around;
 mod network;
+mod triggers;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,6 +24,7 @@ use crate::logs::StepLogs;
 use crate::workdir::Allowance;
 use around::{BuildDoor, MessageLog, PropertyDoor, StepSecrets};
 use network::StepNetwork;
+use triggers::TriggerDoor;
 
 /// The log that says why a step could not be run.
 pub(crate) const ERROR_LOG: &str = "error";
@@ -221,6 +223,7 @@ impl Step<'_> {
             properties: Some(Arc::new(PropertyDoor::new(context.clone(), self.number))),
             logs: Some(Arc::new(self.logs.clone())),
             running_build: Some(Arc::clone(self.door) as _),
+            triggers: Some(Arc::new(TriggerDoor::new(context.clone(), self.number))),
             network: Some(Arc::clone(self.network) as _),
         })
     }

@@ -15,6 +15,7 @@ fn order() -> BuildOrder {
         PropertySource::Change,
         PropertySource::Scheduler,
         PropertySource::Force,
+        PropertySource::Trigger,
         PropertySource::Build,
         PropertySource::Step("configure".to_owned()),
     ];
@@ -40,6 +41,7 @@ fn order() -> BuildOrder {
             http: vec!["https://e".to_owned()],
             secret: vec!["f".to_owned()],
             credential: [("g".to_owned(), vec!["https://e".to_owned()])].into(),
+            trigger: vec!["h".to_owned()],
         },
         limits: PluginLimits {
             memory_bytes: Some(1 << 20),
@@ -63,6 +65,7 @@ fn order() -> BuildOrder {
             buildset: BuildsetId(4),
             merged: Vec::new(),
             locks: Vec::new(),
+            triggers: Vec::new(),
             attempt: 5,
             worker: "w1".into(),
             reason: "because".to_owned(),
@@ -155,6 +158,24 @@ fn every_event_and_outcome_comes_back_as_it_went() {
     });
     let network = Network { attempts: attempts.collect(), unlisted: 9 };
     events.push(BuildEvent::NetworkTried { step: 1, network });
+    let wish = TriggerWish {
+        number: 3,
+        scheduler: "deploy".into(),
+        latest: true,
+        versions: [("app".to_owned(), StampChoice { branch: Some("b".to_owned()), revision: None })].into(),
+        properties: [("x".to_owned(), json!([1]))].into(),
+        detached: true,
+    };
+    events.push(BuildEvent::Triggered { step: 1, wish: Box::new(wish) });
+    let set = BuildsetId(9);
+    for state in [
+        TriggerState::Refused { reason: "no".to_owned() },
+        TriggerState::Open { buildset: set },
+        TriggerState::Finished { buildset: set, outcome: Outcome::Failure },
+    ] {
+        let wire = convert::trigger_state_to_wire(state.clone());
+        assert_eq!(convert::trigger_state_from_wire(wire), state);
+    }
     for outcome in Outcome::BY_SEVERITY {
         events.push(BuildEvent::StepFinished { step: 1, outcome, summary: "s".to_owned(), at: Wall(3) });
         events.push(BuildEvent::Finished { outcome, summary: "s".to_owned(), at: Wall(4) });

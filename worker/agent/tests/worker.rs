@@ -22,6 +22,7 @@ fn story(events: &[Event]) -> Vec<String> {
         Event::LogOpened { step, log } => format!("{step} log {log}"),
         Event::PropertySet { step, name, value } => format!("{step} {name}={value}"),
         Event::NetworkTried { step, attempts, .. } => format!("{step} tried {}", attempts.len()),
+        Event::Triggered { step, wish } => format!("{step} triggers {} as {}", wish.scheduler, wish.number),
         Event::StepFinished { step, outcome, .. } => format!("{step} {outcome:?}"),
         Event::Finished { outcome, .. } => format!("{outcome:?}"),
     };
@@ -485,6 +486,62 @@ async fn a_property_that_a_step_sets_is_told_and_seen_by_later_steps() {
     let told = story(&record.events);
     assert!(told.iter().any(|said| said == r#"0 colour={"rgb":[1,2,3]}"#), "{told:?}");
     assert_eq!(record.text(1, "stdio"), "2 all: {\"rgb\":[1,2,3]}\n");
+    worker.stop().await;
+}
+
+fn trigger(digest: &str, name: &str, config: serde_json::Value) -> StepPlan {
+    let trigger = vec!["deploy".to_owned()];
+    StepPlan {
+        plugin: "trigger".to_owned(),
+        config,
+        grant: Grant { trigger, ..Grant::default() },
+        ..shell(digest, name, &[])
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_waits_for_what_it_has_triggered_though_the_connection_is_cut_meanwhile() {
+    let (mut host, state) = (Host::new().await, state());
+    let digest = host.bundled("trigger");
+    let worker = Worker::start(config(&host, state.path()));
+    let mut connection = host.welcome().await;
+    let waits = json!({"schedulers": ["deploy"], "wait": true, "set": {"note": "it is s3cret"}});
+    let refused = trigger(&digest, "refused", json!({"schedulers": ["deploy"]}));
+    let mut ungranted = trigger(&digest, "ungranted", json!({"schedulers": ["docs"]}));
+    ungranted.grant.secret = vec!["key".to_owned()];
+    ungranted.always_run = true;
+    let steps = vec![trigger(&digest, "waits", waits), refused, ungranted];
+    connection.dispatch(order(7, steps), &[("key", "s3cret")]).await;
+    let asked = |wanted: usize| {
+        move |host: &Host| {
+            let events = host.builds.get(&7).map_or(&[][..], |record| &record.events);
+            events.iter().filter(|event| matches!(event, Event::Triggered { .. })).count() == wanted
+        }
+    };
+    host.listen(&mut connection, asked(1)).await;
+    let wish = host.builds[&7].events.iter().find_map(|event| match event {
+        Event::Triggered { wish, .. } => Some(wish.clone()),
+        _ => None,
+    });
+    let wish = wish.expect("a wish");
+    assert_eq!((wish.number, wish.scheduler.as_str(), wish.detached), (0, "deploy", false));
+    assert!(!wish.properties["note"].to_string().contains("s3cret"), "{wish:?}");
+    let told = |number, state| HostMessage::Triggered { build: 7, number, state };
+    connection.say(told(0, TriggerState::Open { buildset: 9 })).await;
+    drop(connection);
+    let mut connection = host.welcome().await;
+    connection.say(told(0, TriggerState::Finished { buildset: 9, outcome: Outcome::Warnings })).await;
+    host.listen(&mut connection, asked(2)).await;
+    connection.say(told(1, TriggerState::Refused { reason: "scheduler `deploy` is disabled".to_owned() })).await;
+    let record = host.listen_to_the_end(&mut connection, 7).await;
+    let ends = record.events.iter().filter_map(|event| match event {
+        Event::StepFinished { outcome, summary, .. } => Some((*outcome, summary.clone())),
+        _ => None,
+    });
+    let ends: Vec<_> = ends.collect();
+    assert_eq!(ends[0], (Outcome::Warnings, "deploy (buildset 9): warnings".to_owned()));
+    assert!(ends[1].0 == Outcome::Exception && ends[1].1.contains("scheduler `deploy` is disabled"), "{ends:?}");
+    assert!(ends[2].1.contains("scheduler `docs` is not granted"), "{ends:?}");
     worker.stop().await;
 }
 

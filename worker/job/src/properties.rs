@@ -68,7 +68,8 @@ const fn rank(source: &PropertySource) -> u8 {
         PropertySource::Change => 3,
         PropertySource::Scheduler => 4,
         PropertySource::Force => 5,
-        PropertySource::Build => 6,
-        PropertySource::Step(_) => 7,
+        PropertySource::Trigger => 6,
+        PropertySource::Build => 7,
+        PropertySource::Step(_) => 8,
     }
 }

@@ -152,6 +152,7 @@ impl HostMessage {
             Self::Dispatch { .. } => "dispatch",
             Self::CancelBuild { .. } => "cancel-build",
             Self::Forget { .. } => "forget",
+            Self::Triggered { .. } => "triggered",
             Self::Acknowledge { .. } => "acknowledge",
             Self::Component { .. } => "component",
             Self::NoComponent { .. } => "no-component",

@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::TriggerWish;
+
 /// How a step or a build ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -73,6 +75,13 @@ pub enum Event {
         attempts: Vec<NetworkAttempt>,
         /// How many more attempts there were for which the list had no room.
         unlisted: u64,
+    },
+    /// A step wants a buildset; the host answers [`crate::HostMessage::Triggered`] once it is stored, and again when it is complete.
+    Triggered {
+        /// Number of the step.
+        step: u32,
+        /// What it wants.
+        wish: TriggerWish,
     },
     /// A step has ended, or was passed over; no frame of its logs follows.
     StepFinished {

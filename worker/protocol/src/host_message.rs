@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Order, Secret};
+use crate::{Order, Secret, TriggerState};
 
 /// One message from the host.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -52,6 +52,15 @@ pub enum HostMessage {
         build: u64,
         /// The highest durable sequence.
         sequence: u64,
+    },
+    /// How far a buildset is that a build of the worker's has triggered. Said again after each reconnection.
+    Triggered {
+        /// Which build.
+        build: u64,
+        /// The number of the wish.
+        number: u32,
+        /// How far.
+        state: TriggerState,
     },
     /// Answers [`crate::WorkerMessage::GetComponent`].
     Component {

@@ -11,8 +11,8 @@
 //!    answers [`HostMessage::Acknowledge`] once everything up to a sequence is durable, and drops a sequence that it has already had.
 //! 4. After a reconnection the worker sends everything unacknowledged again, in order; so there is neither a gap nor a doubled line.
 //!
-//! Modules in reading order: [`worker_message`] and [`host_message`] are the two directions; [`info`], [`event`], [`log`], [`order`] and
-//! [`secret`] are what they carry; [`codec`] turns them into bytes and back; [`limits`] says how large they may be.
+//! Modules in reading order: [`worker_message`] and [`host_message`] are the two directions; [`info`], [`event`], [`log`], [`order`],
+//! [`trigger`] and [`secret`] are what they carry; [`codec`] turns them into bytes and back; [`limits`] says how large they may be.
 
 pub mod codec;
 pub mod event;
@@ -22,6 +22,7 @@ pub mod limits;
 pub mod log;
 pub mod order;
 pub mod secret;
+pub mod trigger;
 pub mod worker_message;
 
 pub use codec::{DecodeError, EncodeError};
@@ -33,6 +34,7 @@ pub use order::{
     Build, Change, Grant, Job, Order, Patch, PluginLimits, Property, PropertySource, Setting, SourceStamp, StepPlan,
 };
 pub use secret::{Secret, SecretValue};
+pub use trigger::{TriggerState, TriggerVersion, TriggerWish};
 pub use worker_message::{HeldBuild, WorkerMessage};
 
 /// The version of the messages. A worker of another version is refused with [`RefusalCause::Protocol`].

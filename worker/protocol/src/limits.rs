@@ -37,3 +37,6 @@ pub const HELD_BUILDS_MAX: usize = 10_000;
 /// The most network attempts of one step that are listed, those that are alike counted as one: more than a person reads, and with the longest
 /// texts far below [`WORKER_MESSAGE_BYTES_MAX`].
 pub const NETWORK_ATTEMPTS_MAX: usize = 64;
+
+/// The most buildsets that the steps of one build may trigger: each is a line on the build's page.
+pub const TRIGGERS_MAX: u32 = 100;

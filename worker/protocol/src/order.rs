@@ -164,6 +164,8 @@ pub enum PropertySource {
     Scheduler,
     /// The person who forced or submitted it.
     Force,
+    /// The step of another build that triggered it.
+    Trigger,
     /// The build itself.
     Build,
     /// A step, by name.
@@ -228,6 +230,9 @@ pub struct Grant {
     /// Secrets that are attached to its requests, each with the origins that get to see it.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub credential: BTreeMap<String, Vec<String>>,
+    /// Triggerable schedulers that it may make buildsets of.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub trigger: Vec<String>,
 }
 
 /// Limits of a step's plugin. What is absent is the worker's own default; a step's time is `time-limit-ms`.

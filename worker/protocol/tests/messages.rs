@@ -131,7 +131,20 @@ fn events() -> Vec<Event> {
         Event::StepFinished { step: 0, outcome: Outcome::Warnings, summary: String::new(), at: 2 },
         Event::Finished { outcome: Outcome::Retry, summary: "worker w1 was stopped".to_owned(), at: 3 },
         Event::NetworkTried { step: 0, attempts: vec![attempt()], unlisted: 3 },
+        Event::Triggered { step: 0, wish: wish() },
     ]
+}
+
+fn wish() -> TriggerWish {
+    let version = TriggerVersion { branch: None, revision: Some("0123".to_owned()) };
+    TriggerWish {
+        number: 0,
+        scheduler: "deploy".to_owned(),
+        latest: false,
+        versions: BTreeMap::from([("app".to_owned(), version)]),
+        properties: BTreeMap::from([("target".to_owned(), json!({"a": [1]}))]),
+        detached: true,
+    }
 }
 
 fn from_worker() -> Vec<WorkerMessage> {
@@ -168,6 +181,13 @@ fn from_host() -> Vec<HostMessage> {
         HostMessage::Component { digest: "ab".repeat(32), bytes: vec![0, 0x61, 0x73, 0x6d, 255] },
         HostMessage::NoComponent { digest: "ab".repeat(32), reason: "not installed".to_owned() },
         HostMessage::Ping { number: 4 },
+        HostMessage::Triggered { build: 7, number: 0, state: TriggerState::Refused { reason: "no".to_owned() } },
+        HostMessage::Triggered { build: 7, number: 1, state: TriggerState::Open { buildset: 8 } },
+        HostMessage::Triggered {
+            build: 7,
+            number: 1,
+            state: TriggerState::Finished { buildset: 8, outcome: Outcome::Failure },
+        },
     ]
 }
 

@@ -21,13 +21,16 @@ pub(super) enum Oddity {
     TooManyProperties,
 }
 
-/// Takes an event in. The end of a build, or its refusal, changes more than the build and is not taken here.
+/// Takes an event in. The end of a build, its refusal, and what it triggers change more than the build and are not taken here.
 pub(super) fn apply(build: &mut Build, event: BuildEvent) -> Result<(), Oddity> {
     if build.state == BuildState::Dispatched {
         build.state = BuildState::Running;
     }
     match event {
-        BuildEvent::Accepted | BuildEvent::Declined { .. } | BuildEvent::Finished { .. } => Ok(()),
+        BuildEvent::Accepted
+        | BuildEvent::Declined { .. }
+        | BuildEvent::Finished { .. }
+        | BuildEvent::Triggered { .. } => Ok(()),
         BuildEvent::StepStarted { step, at } => start_step(step_of(build, step)?, at),
         BuildEvent::StepSummary { step, summary } => {
             step_of(build, step)?.summary = summary;

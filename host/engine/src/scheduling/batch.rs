@@ -158,6 +158,7 @@ pub(crate) fn takes_changes(kind: &SchedulerKind) -> bool {
         SchedulerKind::Periodic { .. }
         | SchedulerKind::Dependent { .. }
         | SchedulerKind::Try { .. }
+        | SchedulerKind::Triggerable
         | SchedulerKind::Force => false,
     }
 }
@@ -169,6 +170,7 @@ fn stable_for(kind: &SchedulerKind) -> Option<Milliseconds> {
         | SchedulerKind::Nightly { .. }
         | SchedulerKind::Dependent { .. }
         | SchedulerKind::Try { .. }
+        | SchedulerKind::Triggerable
         | SchedulerKind::Force => None,
     }
 }
@@ -182,6 +184,7 @@ fn branch_of_batch(kind: &SchedulerKind, change: &Change) -> Option<String> {
         | SchedulerKind::Nightly { .. }
         | SchedulerKind::Dependent { .. }
         | SchedulerKind::Try { .. }
+        | SchedulerKind::Triggerable
         | SchedulerKind::Force => None,
     }
 }

@@ -22,6 +22,7 @@ impl Engine {
             }
             let new = NewBuildset {
                 parent: Some(Parent::Dependent(set.id)),
+                depth: set.depth,
                 authors: set.blamelist.clone(),
                 stamps: set.stamps.clone(),
                 ..NewBuildset::default()

@@ -21,6 +21,7 @@ pub(super) fn refusal(scheduler: &Scheduler, change: &Change) -> Option<String> 
         SchedulerKind::Nightly { only_if_changed: None, .. } => Some("builds at set times, not on changes".to_owned()),
         SchedulerKind::Dependent { upstream } => Some(format!("builds when `{upstream}` has passed, not on changes")),
         SchedulerKind::Try { .. } => Some("builds patches, not changes".to_owned()),
+        SchedulerKind::Triggerable => Some("builds when a step triggers it, not on changes".to_owned()),
         SchedulerKind::Force => Some("builds when a person asks, not on changes".to_owned()),
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use stampmill_model::{Change, SourceStamp};
+use stampmill_model::{Build, Change, SourceStamp, TriggerWish};
 
 use crate::config::CodebaseDefault;
 use crate::input::StampChoice;
@@ -44,19 +44,50 @@ pub(super) fn of_default(default: &CodebaseDefault) -> SourceStamp {
     }
 }
 
-/// The stamps of a person's choices. Another branch than the default's leaves the default revision behind: it belongs to the default's branch.
+/// The stamps of a person's choices.
 pub(super) fn of_choices(codebases: &[CodebaseDefault], choices: &BTreeMap<String, StampChoice>) -> Vec<SourceStamp> {
+    codebases.iter().map(|default| chosen(of_default(default), choices.get(&default.codebase))).collect()
+}
+
+/// The stamps for what a build triggers: of the build's own sources, or of the scheduler's defaults where it has none or the latest are
+/// wanted. They are as trusted as the build: what is not may have had its say in the choice.
+pub(super) fn of_trigger(codebases: &[CodebaseDefault], build: &Build, wish: &TriggerWish) -> Vec<SourceStamp> {
+    let is_trusted = build.stamps.iter().all(|stamp| stamp.trusted);
     let stamps = codebases.iter().map(|default| {
-        let mut stamp = of_default(default);
-        let Some(choice) = choices.get(&default.codebase) else { return stamp };
-        if choice.branch.is_some() && choice.branch != stamp.branch {
-            stamp.branch.clone_from(&choice.branch);
-            stamp.revision = None;
-        }
-        if choice.revision.is_some() {
-            stamp.revision.clone_from(&choice.revision);
-        }
-        stamp
+        let own = build.stamps.iter().find(|stamp| stamp.codebase == default.codebase && !wish.latest);
+        let own = own.map(|stamp| {
+            let revision = stamp.revision.clone().or_else(|| got_revision(build, &stamp.codebase));
+            SourceStamp { revision, ..stamp.clone() }
+        });
+        let stamp = chosen(own.unwrap_or_else(|| of_default(default)), wish.versions.get(&default.codebase));
+        SourceStamp { trusted: stamp.trusted && is_trusted, ..stamp }
     });
     stamps.collect()
+}
+
+/// What a build has checked out of a codebase, if its steps say so: one text, or one for each codebase.
+fn got_revision(build: &Build, codebase: &str) -> Option<String> {
+    let got = &build.properties.get("got_revision")?.value;
+    let got = if build.stamps.len() == 1 && got.is_string() { got } else { got.get(codebase)? };
+    got.as_str().map(str::to_owned)
+}
+
+/// A stamp with another version. Another branch leaves the revision behind, which belongs to the other; and another version has neither the
+/// changes nor the patch.
+fn chosen(mut stamp: SourceStamp, choice: Option<&StampChoice>) -> SourceStamp {
+    let Some(choice) = choice else { return stamp };
+    let other_branch = choice.branch.is_some() && choice.branch != stamp.branch;
+    if other_branch {
+        stamp.branch.clone_from(&choice.branch);
+        stamp.revision = None;
+    }
+    let other_revision = choice.revision.is_some() && stamp.revision.is_some() && choice.revision != stamp.revision;
+    if choice.revision.is_some() {
+        stamp.revision.clone_from(&choice.revision);
+    }
+    if other_branch || other_revision {
+        stamp.changes.clear();
+        stamp.patch = None;
+    }
+    stamp
 }

@@ -63,6 +63,7 @@ impl Engine {
             | SchedulerKind::AnyBranch { .. }
             | SchedulerKind::Dependent { .. }
             | SchedulerKind::Try { .. }
+            | SchedulerKind::Triggerable
             | SchedulerKind::Force => {}
         }
         if takes_changes(&scheduler.kind) {

@@ -70,6 +70,7 @@ fn a_request_is_given_to_a_worker_that_connects() {
         properties,
         steps: vec![step(0, "compile"), step(1, "test")],
         locks: Vec::new(),
+        triggers: Vec::new(),
         started_at: world.now.wall,
         state: BuildState::Dispatched,
     };
@@ -274,6 +275,10 @@ fn who_is_not_configured_gets_nothing() {
     );
     assert_eq!(started(&world.force(force("linux"))), [""; 0]);
     assert_eq!(world.engine.workers().len(), 1);
+    let mut config = (*world.config).clone();
+    config.workers.push(worker("w9"));
+    let outputs = world.reload(config);
+    assert_eq!(started(&outputs), ["linux/1 on w9"], "it was there already, and does not connect anew");
 }
 
 #[test]

@@ -16,5 +16,6 @@ mod restarting;
 mod scheduling;
 mod setup;
 mod switching;
+mod triggering;
 mod trying;
 mod world;

@@ -71,7 +71,7 @@ fn counted(count: usize, noun: &str) -> String {
 
 /// A grant in words.
 pub(super) fn granted(grant: &Grant) -> String {
-    let Grant { command, net, read, write, http, secret, credential } = grant;
+    let Grant { command, net, read, write, http, secret, credential, trigger } = grant;
     let words = [
         ("run", command),
         ("connect to", net),
@@ -79,6 +79,7 @@ pub(super) fn granted(grant: &Grant) -> String {
         ("write", write),
         ("ask", http),
         ("use the secrets", secret),
+        ("trigger", trigger),
     ];
     let parts = words.into_iter().filter(|(_, items)| !items.is_empty());
     let mut parts: Vec<String> = parts.map(|(word, items)| format!("{word} {}", items.join(", "))).collect();

@@ -139,7 +139,8 @@ impl Screen {
                 | BuildEvent::StepSummary { .. }
                 | BuildEvent::LogOpened { .. }
                 | BuildEvent::PropertySet { .. }
-                | BuildEvent::NetworkTried { .. },
+                | BuildEvent::NetworkTried { .. }
+                | BuildEvent::Triggered { .. },
             ) => {}
         }
     }

@@ -87,6 +87,7 @@ pub(super) enum SchedulerKind {
     Nightly,
     Dependent,
     Try,
+    Triggerable,
     Force,
 }
 
@@ -208,6 +209,7 @@ pub(super) struct Limits {
     pub(super) report_attempts: Option<u32>,
     pub(super) retry_pause_most: Option<Milliseconds>,
     pub(super) declined_for: Option<Milliseconds>,
+    pub(super) trigger_depth: Option<u32>,
     pub(super) plugin_memory: Option<u64>,
     pub(super) plugin_time: Option<Milliseconds>,
     pub(super) plugin_compute: Option<Milliseconds>,
@@ -312,7 +314,7 @@ fn use_limits(table: Table<'_>) -> UseLimits {
 
 fn grant(table: Table<'_>) -> Grant {
     let mut grant = Grant { span: Some(table.span.clone()), ..Grant::default() };
-    for key in ["command", "net", "read", "write", "http", "secret"] {
+    for key in ["command", "net", "read", "write", "http", "secret", "trigger"] {
         if let Some(items) = table.texts(key) {
             let place = table.key_span(key).unwrap_or(items.span);
             grant.keys.push((key, place, items.value));

@@ -45,7 +45,10 @@ pub(super) fn resolve(file: File, bundled: &[Bundled], folder: &Path, lock: &Loc
     warnings::report(&file, sink);
     let shelf = Shelf::new(bundled, &file.plugins, folder, lock, sink);
     let secret_names = file.secrets.iter().map(|secret| secret.name.value.clone()).collect();
-    let checker = Checker { shelf, secrets: secret_names, most: Most::new(&file.limits), sink };
+    let kind = |scheduler: &raw::Scheduler| (scheduler.name.value.clone(), scheduler.kind.value);
+    let scheduler_kinds = file.schedulers.iter().map(kind).collect();
+    let most = Most::new(&file.limits);
+    let checker = Checker { shelf, secrets: secret_names, schedulers: scheduler_kinds, most, sink };
 
     let (sources, change_sources) = scheduling::change_sources(file.change_sources, &checker);
     let codebases = file.codebases.and_then(|usage| checker.check(usage, uses::CODEBASES));
@@ -178,6 +181,7 @@ fn engine_limits(limits: &raw::Limits) -> engine::Limits {
         report_attempts: limits.report_attempts.unwrap_or(default.report_attempts),
         retry_pause_most: limits.retry_pause_most.unwrap_or(default.retry_pause_most),
         declined_for: limits.declined_for.unwrap_or(default.declined_for),
+        trigger_depth: limits.trigger_depth.unwrap_or(default.trigger_depth),
     }
 }
 

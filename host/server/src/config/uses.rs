@@ -3,7 +3,7 @@
 mod granting;
 mod limiting;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stampmill_runtime::Kind;
 
@@ -32,6 +32,8 @@ pub(super) const REPORTER: Place = Place { kinds: &[Kind::Reporter], word: "a re
 pub(super) struct Checker<'a> {
     pub(super) shelf: Shelf<'a>,
     pub(super) secrets: BTreeSet<String>,
+    /// By name.
+    pub(super) schedulers: BTreeMap<String, raw::SchedulerKind>,
     /// What no use may exceed.
     pub(super) most: Most,
     pub(super) sink: &'a Sink,

@@ -30,6 +30,8 @@ pub(crate) struct BuildRow {
     pub(crate) steps: Vec<StepRow>,
     #[serde(default, skip_serializing_if = "blank")]
     pub(crate) locks: Vec<HeldLockRow>,
+    #[serde(default, skip_serializing_if = "blank")]
+    pub(crate) triggers: Vec<TriggerRow>,
     pub(crate) started_at: u64,
     pub(crate) state: BuildStateRow,
 }
@@ -60,6 +62,31 @@ pub(crate) struct HeldLockRow {
     /// Whether nobody else may have it.
     #[serde(default, skip_serializing_if = "blank")]
     pub(crate) exclusive: bool,
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct TriggerRow {
+    pub(crate) step: u32,
+    pub(crate) scheduler: String,
+    #[serde(default, skip_serializing_if = "blank")]
+    pub(crate) detached: bool,
+    pub(crate) state: TriggerStateRow,
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum TriggerStateRow {
+    Refused {
+        reason: String,
+    },
+    Open {
+        buildset: u64,
+    },
+    Finished {
+        buildset: u64,
+        /// One of the model's words.
+        outcome: String,
+    },
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

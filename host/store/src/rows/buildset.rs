@@ -26,6 +26,10 @@ pub(crate) struct BuildsetRow {
     #[serde(default, skip_serializing_if = "blank")]
     pub(crate) dependent_on: Option<u64>,
     #[serde(default, skip_serializing_if = "blank")]
+    pub(crate) triggered_by: Option<u64>,
+    #[serde(default, skip_serializing_if = "blank")]
+    pub(crate) depth: u32,
+    #[serde(default, skip_serializing_if = "blank")]
     pub(crate) superseded: bool,
     pub(crate) submitted_at: u64,
     pub(crate) state: BuildsetStateRow,

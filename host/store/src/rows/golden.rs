@@ -50,7 +50,11 @@ fn cases() -> Vec<Case> {
     for (name, change) in [("change-full", full_change()), ("change-bare", bare_change())] {
         cases.push(case(name, &change_to_row(&change), change, change_from_row));
     }
-    for (name, buildset) in [("buildset-open", open_buildset()), ("buildset-finished", finished_buildset())] {
+    for (name, buildset) in [
+        ("buildset-open", open_buildset()),
+        ("buildset-finished", finished_buildset()),
+        ("buildset-triggered", triggered_buildset()),
+    ] {
         let row = buildset_to_row(&buildset, &mut Vec::new());
         cases.push(case(name, &row, buildset.clone(), move |row| buildset_from_row(row, &patches)));
     }
@@ -78,6 +82,7 @@ fn cases() -> Vec<Case> {
         ("build-networked", networked_build()),
         ("build-merged", merged_build()),
         ("build-locked", locked_build()),
+        ("build-triggering", triggering_build()),
     ] {
         let row = build_to_row(&build, &mut Vec::new());
         cases.push(case(name, &row, build.clone(), move |row| build_from_row(row, &patches)));

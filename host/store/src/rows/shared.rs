@@ -25,6 +25,7 @@ pub(crate) enum PropertySourceRow {
     Change,
     Scheduler,
     Force,
+    Trigger,
     Build,
     Step(String),
 }

@@ -1,7 +1,7 @@
 //! Nothing happens in the world before the writes that it follows from are durable.
 
 use stampmill_engine::{Answer, Effect, Output};
-use stampmill_model::{Build, BuildState};
+use stampmill_model::{Build, BuildState, BuildsetId, TriggerState};
 
 use super::{Finding, Invariant, expect};
 use crate::facts::{Facts, Step};
@@ -37,6 +37,11 @@ impl Invariant for Effects {
             Effect::CancelBuild { worker, build, .. } => durable.builds.get(build).is_none_or(|it| {
                 it.worker != *worker || !matches!(it.state, BuildState::Dispatched | BuildState::Running)
             }),
+            // The set may be complete by now.
+            Effect::TellTrigger { worker, build, number, state } => durable.builds.get(build).is_none_or(|it| {
+                let kept = usize::try_from(*number).ok().and_then(|number| it.triggers.get(number));
+                it.worker == *worker && kept.is_some_and(|kept| kept.buildset() == set_of(state))
+            }),
             Effect::Report { notice } => {
                 !facts.said.notices.contains_key(&notice.id)
                     || durable.notices.get(&notice.id).is_some_and(|it| it.attempt >= notice.attempt)
@@ -59,4 +64,11 @@ fn is_of(stored: &Build, sent: &Build) -> bool {
     stored.number == sent.number
         && stored.requests().all(|request| sent.requests().any(|it| it == request))
         && (stored.request != sent.request || stored.attempt == sent.attempt)
+}
+
+fn set_of(state: &TriggerState) -> Option<BuildsetId> {
+    match state {
+        TriggerState::Refused { .. } => None,
+        TriggerState::Open { buildset } | TriggerState::Finished { buildset, .. } => Some(*buildset),
+    }
 }

@@ -137,8 +137,8 @@ fn fits_what_happened(
         Reason::WeakTier => has_connected || step.is_configured(),
         Reason::Declined => !facts.is_barred(request, worker),
         Reason::Locked => step.is_configured() || has_moved(step),
-        Reason::Full => step.is_configured() || step.ended().any(|ended| ended.builder == build.builder),
-        Reason::Busy => step.is_configured() || has_connected || has_ended_on(step, worker),
+        Reason::Full => step.is_configured() || step.left_slots().any(|left| left.builder == build.builder),
+        Reason::Busy => step.is_configured() || has_connected || has_room_on(step, worker),
     };
     expect(is_gone, || {
         let input = step.input;
@@ -156,8 +156,8 @@ fn has_moved(step: &Step<'_>) -> bool {
         || written.any(|it| matches!(it, Written::Request { before: Some(before), .. } if has_waited(before)))
 }
 
-fn has_ended_on(step: &Step<'_>, worker: &WorkerName) -> bool {
-    step.ended().any(|ended| ended.worker == *worker)
+fn has_room_on(step: &Step<'_>, worker: &WorkerName) -> bool {
+    step.left_slots().any(|left| left.worker == *worker)
 }
 
 fn names_the_build(facts: &Facts, step: &Step<'_>, build: &Build, request: RequestId) -> Finding {

@@ -310,6 +310,7 @@ async fn a_plugin_has_kind_digest_and_what_is_asked_and_granted() {
     assert_eq!(plugin["imports"], json!(["stampmill:host/command@0.1.0"]));
     let granted = json!({
         "command": ["make", HOSTILE], "net": [], "read": [], "write": [], "http": [], "secret": [], "credential": {},
+        "trigger": [],
     });
     assert_eq!(plugin["uses"], json!([{ "place": "step compile of job c-project", "granted": granted }]));
 }

@@ -3,7 +3,7 @@
 mod network;
 
 use maud::{Markup, html};
-use stampmill_model::{Build, BuildId, BuildState, LogName, Outcome, Step, StepState, Wall};
+use stampmill_model::{Build, BuildId, BuildState, LogName, Outcome, Step, StepState, Trigger, TriggerState, Wall};
 use stampmill_service::accounts::wall_now;
 use stampmill_service::{Action, BuildPage, Lines, Reading, ServiceError};
 
@@ -95,9 +95,25 @@ fn head(visitor: &Visitor, page: &BuildPage, now: Wall) -> Markup {
             div { dt { "Buildset" } dd { a href={ "/buildsets/" (build.buildset) } { "#" (build.buildset) } } }
             @if !build.merged.is_empty() { div #merged { dt { "Merged with" } dd { @for (position, merged) in build.merged.iter().enumerate() { @if position > 0 { ", " } a href={ "/buildsets/" (merged.buildset) } { "request #" (merged.request) } } } } }
             @if !build.locks.is_empty() { div #locks { dt { "Locks" } dd { @for (position, held) in build.locks.iter().enumerate() { @if position > 0 { ", " } (held.name) " (" (held.access.as_str()) ")" } } } }
+            @if !build.triggers.is_empty() { div #triggers { dt { "Triggered" } dd { @for trigger in &build.triggers { (trigger_part(trigger)) } } } }
             @if build.attempt > 1 { div { dt { "Attempt" } dd { (build.attempt) } } }
             @if !build.blamelist.is_empty() {
                 div { dt { "Blamelist" } dd { @for (position, name) in build.blamelist.iter().enumerate() { @if position > 0 { ", " } (author_name(name)) } } }
+            }
+        }
+    }
+}
+
+fn trigger_part(trigger: &Trigger) -> Markup {
+    html! {
+        div {
+            (trigger.scheduler) ": "
+            @if let Some(set) = trigger.buildset() { a href=(words::buildset_address(set)) { "buildset " (set) } " " }
+            @match &trigger.state {
+                TriggerState::Refused { reason } => span.error { (reason) },
+                TriggerState::Open { .. } if trigger.detached => span.quiet { "goes on by itself" },
+                TriggerState::Open { .. } => (words::badge("open")),
+                TriggerState::Finished { outcome, .. } => (words::outcome(*outcome)),
             }
         }
     }

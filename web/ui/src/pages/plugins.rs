@@ -64,6 +64,7 @@ fn granted(grant: &Grant) -> Markup {
         ("write", &grant.write),
         ("http", &grant.http),
         ("secret", &grant.secret),
+        ("trigger", &grant.trigger),
     ];
     html! {
         @if *grant == Grant::default() { span.quiet { "nothing" } }

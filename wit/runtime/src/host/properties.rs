@@ -1,5 +1,7 @@
 //! Properties of the build.
 
+use serde_json::Value;
+
 use crate::bindings::stampmill::host::properties::Host;
 use crate::bindings::types;
 use crate::host::{HostSide, answer, not_offered, too_large};
@@ -24,19 +26,24 @@ impl Host for HostSide {
 
 impl HostSide {
     async fn set_property(&mut self, name: &str, value: &str) -> Result<(), Fault> {
-        if name.is_empty() || name.len() > limits::NAME_BYTES_MAX || name.chars().any(char::is_control) {
-            let limit = limits::NAME_BYTES_MAX;
-            return Err(Fault::Refused(format!(
-                "the name of a property is one line of 1 to {limit} bytes, and not {:?}",
-                super::log::cut(name, 80)
-            )));
-        }
-        if value.len() > limits::PROPERTY_BYTES_MAX {
-            return Err(too_large("bytes of one property", value.len() as u64, limits::PROPERTY_BYTES_MAX as u64));
-        }
-        let value = serde_json::from_str(value)
-            .map_err(|error| Fault::Broken(format!("the value of property `{name}` is not JSON: {error}")))?;
+        let value = checked(name, value)?;
         let properties = self.surroundings.properties.clone().ok_or_else(|| not_offered("properties"))?;
         self.patience().wait("properties.set", properties.set(name, value)).await
     }
+}
+
+/// The value of a property that a guest gives, if name and value can be one's.
+pub(crate) fn checked(name: &str, value: &str) -> Result<Value, Fault> {
+    if name.is_empty() || name.len() > limits::NAME_BYTES_MAX || name.chars().any(char::is_control) {
+        let limit = limits::NAME_BYTES_MAX;
+        return Err(Fault::Refused(format!(
+            "the name of a property is one line of 1 to {limit} bytes, and not {:?}",
+            super::log::cut(name, 80)
+        )));
+    }
+    if value.len() > limits::PROPERTY_BYTES_MAX {
+        return Err(too_large("bytes of one property", value.len() as u64, limits::PROPERTY_BYTES_MAX as u64));
+    }
+    serde_json::from_str(value)
+        .map_err(|error| Fault::Broken(format!("the value of property `{name}` is not JSON: {error}")))
 }

@@ -16,6 +16,7 @@ pub fn grant_for_plugin(grant: &model::Grant) -> runtime::Grant {
         http: grant.http.clone(),
         secret: grant.secret.clone(),
         credential: grant.credential.clone(),
+        trigger: grant.trigger.clone(),
     }
 }
 

@@ -54,6 +54,7 @@ pub(crate) fn order(steps: Vec<StepPlan>) -> BuildOrder {
             buildset: BuildsetId(4),
             merged: Vec::new(),
             locks: Vec::new(),
+            triggers: Vec::new(),
             attempt: 1,
             worker: "w1".into(),
             reason: "a change".to_owned(),

@@ -17,13 +17,14 @@ pub(super) fn change_source(table: &mut Table<'_>) -> Option<ChangeSource> {
     Some(ChangeSource { name: name?, usage: usage?, every, trusted, project })
 }
 
-const KINDS: [(&str, SchedulerKind); 7] = [
+const KINDS: [(&str, SchedulerKind); 8] = [
     ("single-branch", SchedulerKind::SingleBranch),
     ("any-branch", SchedulerKind::AnyBranch),
     ("periodic", SchedulerKind::Periodic),
     ("nightly", SchedulerKind::Nightly),
     ("dependent", SchedulerKind::Dependent),
     ("try", SchedulerKind::Try),
+    ("triggerable", SchedulerKind::Triggerable),
     ("force", SchedulerKind::Force),
 ];
 
@@ -112,7 +113,7 @@ fn filters(table: &Table<'_>) -> Vec<super::Use> {
 
 /// Keys that mean nothing for the kind are mistakes: they look as if they did something.
 fn check_keys_of_kind(table: &Table<'_>, scheduler: &Scheduler) {
-    use SchedulerKind::{AnyBranch, Dependent, Force, Nightly, Periodic, SingleBranch, Try};
+    use SchedulerKind::{AnyBranch, Dependent, Force, Nightly, Periodic, SingleBranch, Triggerable, Try};
     let keys: [(&str, &[SchedulerKind], &str); 11] = [
         ("branch", &[SingleBranch, Nightly], "single-branch` and `nightly"),
         ("branches", &[AnyBranch], "any-branch"),
@@ -137,7 +138,7 @@ fn check_keys_of_kind(table: &Table<'_>, scheduler: &Scheduler) {
         table.sink().report(match (key, kind) {
             ("branch", AnyBranch) => problem.mend("write `branches = [\"…\"]`, or take kind `single-branch`"),
             ("branch", Dependent) => problem.mend("remove it: the sources are those of the scheduler in `upstream`"),
-            ("branch", Periodic | Try | Force) => problem
+            ("branch", Periodic | Try | Triggerable | Force) => problem
                 .mend("give the branch with the codebase: `codebases.NAME = { repository = \"…\", branch = \"…\" }`"),
             ("branches", SingleBranch) => problem.mend("write `branch = \"…\"`, or take kind `any-branch`"),
             _ => problem,
@@ -147,7 +148,7 @@ fn check_keys_of_kind(table: &Table<'_>, scheduler: &Scheduler) {
         Periodic => table.require("every", "every = \"1h\""),
         Nightly => table.require("at", "at = \"0 3 * * *\""),
         Dependent => table.require("upstream", "upstream = \"NAME\""),
-        SingleBranch | AnyBranch | Try | Force => {}
+        SingleBranch | AnyBranch | Try | Triggerable | Force => {}
     }
     check_nightly(table, scheduler);
     if kind == Dependent

@@ -75,6 +75,7 @@ pub(super) fn limits(root: &Table<'_>) -> Limits {
         report_attempts: count(&table, "report-attempts"),
         retry_pause_most: duration("retry-pause-most"),
         declined_for: duration("declined-for"),
+        trigger_depth: count(&table, "trigger-depth"),
         plugin_memory: table.bytes("plugin-memory", bounds::PLUGIN_MEMORY_MAX).map(|at| at.value),
         plugin_time: duration("plugin-time"),
         plugin_compute: duration("plugin-compute"),

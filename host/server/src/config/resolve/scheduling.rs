@@ -146,6 +146,7 @@ fn kind(scheduler: &raw::Scheduler, sink: &Sink) -> Option<engine::SchedulerKind
             engine::SchedulerKind::Dependent { upstream: scheduler.upstream.as_ref()?.value.as_str().into() }
         }
         raw::SchedulerKind::Try => engine::SchedulerKind::Try { trusted: scheduler.trusted },
+        raw::SchedulerKind::Triggerable => engine::SchedulerKind::Triggerable,
         raw::SchedulerKind::Force => engine::SchedulerKind::Force,
     })
 }

@@ -206,3 +206,58 @@ fn limits_that_can_not_be_meant_are_shown() {
     assert_eq!(loaded.jobs["c"].steps[0].limits.memory_bytes, Some(8 << 20), "the worker is told");
     assert_eq!(errors("[codebases]\nplugin = \"repository-map\"\nlimits = 5\n").len(), 1);
 }
+
+const DEPLOYING: &str = r#"
+[[scheduler]]
+name = "by-hand"
+kind = "force"
+builders = ["linux"]
+[[scheduler]]
+name = "deploy"
+kind = "triggerable"
+builders = ["linux"]
+[[job]]
+name = "test"
+[[job.step]]
+plugin = "trigger"
+config = { schedulers = ["deploy"] }
+grant = { trigger = ["deploy"] }
+[[builder]]
+name = "linux"
+job = "test"
+"#;
+
+#[test]
+fn a_scheduler_is_granted_to_steps_that_may_trigger_it() {
+    let loaded = loaded(DEPLOYING);
+    assert_eq!(loaded.engine.builders[0].job.steps[0].grant.trigger, ["deploy"]);
+}
+
+#[test]
+fn what_may_be_triggered_is_a_triggerable_scheduler_that_is_granted() {
+    let rows = [
+        ("{ trigger = [\"deploy\"] }", "{ trigger = [\"depoly\"] }", "which is not there", "did you mean `deploy`?"),
+        ("{ trigger = [\"deploy\"] }", "{ trigger = [\"by-hand\"] }", "of another kind", "kind = \"triggerable\""),
+        (
+            "grant = { trigger = [\"deploy\"] }",
+            "",
+            "nothing of it is granted",
+            "add `grant = { trigger = [\"deploy\"] }`",
+        ),
+        ("config = { schedulers = [\"deploy\"] }", "config = { schedulers = [] }", "`config.schedulers`", ""),
+        (
+            "kind = \"triggerable\"",
+            "kind = \"triggerable\"\nbranch = \"main\"",
+            "for kind `triggerable`",
+            "with the codebase",
+        ),
+    ];
+    for (from, to, message, mend) in rows {
+        let text = DEPLOYING.replacen(from, to, 1);
+        assert_ne!(text, DEPLOYING);
+        let found = wrong(&text);
+        let [one] = found.as_slice() else { panic!("{to}: {found:?}") };
+        let shown = one.render(false);
+        assert!(shown.contains(message) && shown.contains(mend), "{to}: {shown}");
+    }
+}

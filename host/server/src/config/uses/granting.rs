@@ -35,6 +35,7 @@ impl Checker<'_> {
                 "read" => grant.read = values,
                 "write" => grant.write = values,
                 "http" => grant.http = values,
+                "trigger" => grant.trigger = values,
                 _ => grant.secret = values,
             }
         }
@@ -72,6 +73,7 @@ impl Checker<'_> {
         let serves: &[Permission] = match key {
             "http" | "credential" => &[Permission::Http],
             "secret" => &[Permission::Secret, Permission::Command, Permission::Http],
+            "trigger" => &[Permission::Trigger],
             _ => &[Permission::Command],
         };
         if serves.iter().any(|permission| permissions.contains(permission)) {
@@ -86,6 +88,7 @@ impl Checker<'_> {
         let text = item.value.as_str();
         let expected = match key {
             "secret" => return self.secret(usage, item),
+            "trigger" => return self.triggerable(usage, item),
             "read" | "write" if !text.starts_with('/') => "an absolute path is expected",
             "read" | "write" if text.split('/').any(|part| part == "..") => "a path without `..` is expected",
             "net" if !is_place(text) => "a host and a port such as `git.example:443` are expected",
@@ -108,6 +111,25 @@ impl Checker<'_> {
         let define = format!("define it with `[secret.{}]` and `file = \"…\"` or `env = \"…\"`", item.value);
         let mend = if near.ends_with('?') { near } else { define };
         self.sink.report(Problem::error(item.span.clone(), message).label("not defined").mend(mend));
+    }
+
+    fn triggerable(&self, usage: &raw::Use, item: &At<String>) {
+        let kind = self.schedulers.get(&item.value).copied();
+        if kind == Some(raw::SchedulerKind::Triggerable) {
+            return;
+        }
+        let all = self.schedulers.iter().filter(|(_, kind)| **kind == raw::SchedulerKind::Triggerable);
+        let message = format!("{} is granted to trigger scheduler `{}`, which is", usage.what, item.value);
+        let problem = match kind {
+            None => {
+                let near = did_you_mean(&item.value, "triggerable schedulers", all.map(|(name, _)| name.as_str()));
+                Problem::error(item.span.clone(), format!("{message} not there")).label("no such scheduler").mend(near)
+            }
+            Some(_) => Problem::error(item.span.clone(), format!("{message} of another kind"))
+                .label("not triggerable")
+                .mend("give that scheduler `kind = \"triggerable\"`"),
+        };
+        self.sink.report(problem);
     }
 
     /// A secret that is shown to some origins and not to the plugin.
@@ -154,6 +176,7 @@ fn key_of(permission: Permission) -> Option<&'static str> {
         Permission::Command => Some("command"),
         Permission::Http => Some("http"),
         Permission::Secret => Some("secret"),
+        Permission::Trigger => Some("trigger"),
         Permission::State | Permission::Workspace | Permission::Properties | Permission::Logs => None,
     }
 }
@@ -175,6 +198,10 @@ fn suggestion(permission: Permission, plugin: &str, config: &ConfigValue) -> Str
                 Some(format!("{scheme}://{}", rest.split(['/', '?', '#']).next()?))
             });
             format!("[{:?}]", origin.as_deref().unwrap_or("https://host"))
+        }
+        Permission::Trigger => {
+            let named = config.value.get("schedulers").filter(|named| named.is_array());
+            named.map_or_else(|| "[\"SCHEDULER\"]".to_owned(), Value::to_string)
         }
         _ => format!("[{:?}]", text("secret").unwrap_or("NAME")),
     }
