@@ -103,9 +103,15 @@ pub(crate) struct Place {
 impl Place {
     /// For this many workers with so many builds at once each.
     pub(crate) fn new(workers: usize, max_builds: u32) -> anyhow::Result<Self> {
-        let directory = tempfile::Builder::new().prefix("stampmill-bench-").tempdir()?;
         let workers: Vec<String> = (0..workers).map(|number| format!("w{number}")).collect();
-        std::fs::write(directory.path().join("stampmill.toml"), config(&workers, max_builds))?;
+        let text = config(&workers, max_builds);
+        Self::with(&text, workers)
+    }
+
+    /// For another configuration, with these workers in it.
+    pub(crate) fn with(text: &str, workers: Vec<String>) -> anyhow::Result<Self> {
+        let directory = tempfile::Builder::new().prefix("stampmill-bench-").tempdir()?;
+        std::fs::write(directory.path().join("stampmill.toml"), text)?;
         Ok(Self { directory, workers })
     }
 
@@ -234,7 +240,11 @@ impl Farm {
 
     /// A host that knows so many workers, of which none runs yet.
     pub(crate) async fn without_workers(program: &Program, workers: usize, max_builds: u32) -> anyhow::Result<Self> {
-        let place = Place::new(workers, max_builds)?;
+        Self::at(program, Place::new(workers, max_builds)?).await
+    }
+
+    /// The host of a place, without workers.
+    pub(crate) async fn at(program: &Program, place: Place) -> anyhow::Result<Self> {
         let host = Host::start(program, place.path()).await?;
         let token =
             program.run(place.path(), &["token", "create", "bench", "--role", "operator", "--data", "data"]).await?;
@@ -309,6 +319,14 @@ impl Farm {
         let build = self.get(&format!("/api/v1/builds/{}", ended.data["id"])).await?;
         ensure!(build["result"] == "success", "{build}");
         Ok(build)
+    }
+
+    /// The workers end, in order.
+    pub(crate) async fn stop_workers(&mut self) -> anyhow::Result<()> {
+        for worker in std::mem::take(&mut self.workers) {
+            end(worker.child).await?;
+        }
+        Ok(())
     }
 
     /// Workers first, then the host.

@@ -3,6 +3,7 @@
 mod builds;
 mod engine;
 mod log;
+mod scale;
 mod stages;
 mod start;
 
@@ -79,6 +80,16 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         name: "long_history",
         about: "restart after 100,000 builds, which takes minutes to fill",
         run: Measure::Program(|program, report| Box::pin(start::long_history(program, report))),
+    },
+    Scenario {
+        name: "pending",
+        about: "restart with 5,000 requests pending, until the first of them is given to a worker",
+        run: Measure::Program(|program, report| Box::pin(scale::pending(program, report))),
+    },
+    Scenario {
+        name: "projects",
+        about: "500 projects with 4 builders each: loading the configuration, and the page of builders",
+        run: Measure::Program(|program, report| Box::pin(scale::projects(program, report))),
     },
     Scenario {
         name: "workers",

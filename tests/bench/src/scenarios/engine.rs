@@ -1,8 +1,11 @@
 //! The engine alone: what an input costs, and how that grows with what is open.
+//!
+//! Inputs a second are those of one core: by the processor time of this thread, of which the world around the engine takes a part.
 
 use std::time::Duration;
 
 use crate::mill::{Kind, Mill, judged_by_many};
+use crate::process::thread_cpu;
 use crate::report::{Report, Run};
 
 /// Inputs of one run.
@@ -22,8 +25,9 @@ pub(crate) fn engine(report: &mut Report) -> anyhow::Result<()> {
         }
     }
     let judged = (0..report.runs).map(|_| {
-        let spent = judged_by_many();
-        Run::from([("judged_ms", spent.time.as_secs_f64() * 1e3), ("inputs", f64::from(spent.count))])
+        let begun = thread_cpu();
+        let inputs = judged_by_many();
+        Run::from([("judged_ms", (thread_cpu() - begun) * 1e3), ("inputs", inputs as f64)])
     });
     let judged: Vec<_> = judged.collect();
     report.emit("engine_judging_1000", &judged, &[])
@@ -31,12 +35,10 @@ pub(crate) fn engine(report: &mut Report) -> anyhow::Result<()> {
 
 fn run(kind: Kind, open: usize) -> Run {
     let mut mill = Mill::new(kind, open);
+    let (begun, before) = (thread_cpu(), mill.handled);
     mill.run(open, INPUTS, PATIENCE);
-    let total = mill.total();
-    let mut run = Run::from([
-        ("inputs_per_s", f64::from(total.count) / total.time.as_secs_f64()),
-        ("inputs", f64::from(total.count)),
-    ]);
+    let inputs = (mill.handled - before) as f64;
+    let mut run = Run::from([("inputs_per_s", inputs / (thread_cpu() - begun)), ("inputs", inputs)]);
     let figures = [
         ("told", "told_us"),
         ("finished", "finished_us"),
@@ -46,6 +48,6 @@ fn run(kind: Kind, open: usize) -> Run {
         ("left", "left_us"),
         ("connected", "connected_us"),
     ];
-    run.extend(figures.into_iter().filter_map(|(what, figure)| Some((figure, mill.spent.get(what)?.mean_us()))));
+    run.extend(figures.into_iter().filter_map(|(what, figure)| Some((figure, mill.spent.get_mut(what)?.median_us()))));
     run
 }

@@ -93,7 +93,7 @@ pub(crate) async fn history(program: &Program, report: &mut Report) -> anyhow::R
 }
 
 /// The median time of an answer in milliseconds, and its bytes.
-async fn asked(farm: &Farm, path: &str) -> anyhow::Result<(f64, usize)> {
+pub(crate) async fn asked(farm: &Farm, path: &str) -> anyhow::Result<(f64, usize)> {
     let mut took = Vec::new();
     let mut bytes = 0;
     for _ in 0..ASKED {
