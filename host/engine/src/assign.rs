@@ -19,6 +19,7 @@ use crate::output::{Effect, Subject};
 use crate::pools::Who;
 use crate::properties;
 use crate::queue::{Group, Lane, Turn};
+use crate::shares::Level;
 use crate::timers::Timer;
 use crate::workers::Link;
 
@@ -45,10 +46,13 @@ pub(crate) struct Bar {
 /// A request that can start, and where.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Placement {
+    /// Of projects that share, the one that has had the least goes first.
+    level: Level,
     turn: Turn,
     /// Its most free slots decide, then the order of the configuration.
     free_slots: Reverse<usize>,
     worker: usize,
+    group: Group,
 }
 
 impl Engine {
@@ -86,6 +90,11 @@ impl Engine {
         self.wake.groups.extend(self.queue.groups_with_any_lock());
     }
 
+    /// A project may have another build.
+    pub(crate) fn wake_project(&mut self, project: usize) {
+        self.wake.groups.extend(self.queue.groups().filter(|group| group.project == project));
+    }
+
     /// A builder has a build more or less than before: those who wait for it may be in another group.
     pub(crate) fn regroup_builder(&mut self, name: &BuilderName) {
         if self.builder(name).is_none_or(|builder| builder.max_builds.is_none()) {
@@ -120,14 +129,16 @@ impl Engine {
                 Who::Only(worker, builder.tier)
             }
         };
-        Some(Group { who, locks: self.lookup.locks_of(&lane.builder) })
+        let project = self.projects.number(&builder.project);
+        Some(Group { who, locks: self.lookup.locks_of(&lane.builder), project })
     }
 
     /// Starts whatever can start.
     pub(crate) fn assign(&mut self) {
         let mut wake = std::mem::take(&mut self.wake);
-        while let Some(Placement { turn, worker, .. }) = self.next_placement(&mut wake) {
+        while let Some(Placement { turn, worker, group, .. }) = self.next_placement(&mut wake) {
             let config = Arc::clone(&self.config);
+            self.serve_project(group, worker);
             self.start_build(turn.request, &config.workers[worker]);
             let more = std::mem::take(&mut self.wake);
             wake.groups.extend(more.groups);
@@ -162,20 +173,27 @@ impl Engine {
         if self.room.free_slots(worker) == 0 {
             return None;
         }
-        let pools = self.lookup.pools_of(worker).filter(|(_, tier)| self.room.has(worker, *tier));
+        self.groups_on(worker).filter_map(|group| self.placement_in(group, Some(worker))).min()
+    }
+
+    /// The groups of which somebody waits for a worker, among others.
+    pub(crate) fn groups_on(&self, worker: usize) -> impl Iterator<Item = Group> {
+        let pools = self.lookup.pools_of(worker).filter(move |(_, tier)| self.room.has(worker, *tier));
         let groups = pools.flat_map(|(pool, _)| self.queue.groups_of_pool(pool));
-        let groups = groups.chain(self.queue.groups_only_for(worker));
-        groups.filter_map(|group| self.placement_in(group, Some(worker))).min()
+        groups.chain(self.queue.groups_only_for(worker)).filter(|group| !self.projects.is_full(group.project))
     }
 
     /// The earliest of a group that can start: on this worker, or on the fit one with the most free slots, then the first of the configuration.
     fn placement_in(&self, group: Group, on: Option<usize>) -> Option<Placement> {
+        if self.projects.is_full(group.project) {
+            return None;
+        }
         let mut best: Option<Placement> = None;
         for (head, lane) in self.queue.heads(group) {
             if best.is_some_and(|best| best.turn < head) {
                 break;
             }
-            let found = self.placement_in_lane(group.who, lane, on);
+            let found = self.placement_in_lane(group, lane, on);
             if self.bars.is_empty() {
                 // The others of the group want the same and come later.
                 return found;
@@ -185,14 +203,14 @@ impl Engine {
         best
     }
 
-    fn placement_in_lane(&self, who: Who, lane: &Lane, on: Option<usize>) -> Option<Placement> {
+    fn placement_in_lane(&self, group: Group, lane: &Lane, on: Option<usize>) -> Option<Placement> {
         let builder = self.builder(&lane.builder)?;
         let name = |worker: usize| &self.config.workers[worker].name;
-        let fits = |worker: &usize| match who {
+        let fits = |worker: &usize| match group.who {
             Who::Pool(_) => true,
             Who::Only(only, tier) => only == *worker && self.room.has(only, tier),
         };
-        let any = on.is_none().then(|| self.room.free(who)).into_iter().flatten();
+        let any = on.is_none().then(|| self.room.free(group.who)).into_iter().flatten();
         let mut free = any.chain(on.filter(fits)).peekable();
         free.peek()?;
         if self.bars.is_empty() {
@@ -200,7 +218,7 @@ impl Engine {
             let is_locked = self.locked_on_host(turn, builder).is_some();
             let worker =
                 free.find(|worker| !is_locked && self.locked_on_worker(turn, builder, name(*worker)).is_none())?;
-            return Some(self.placement(turn, worker));
+            return Some(self.placement(group, turn, worker));
         }
         let mut free: Vec<usize> = free.collect();
         for turn in self.queue.lane(lane) {
@@ -209,7 +227,7 @@ impl Engine {
             let mut unlocked =
                 willing.by_ref().filter(|worker| self.locked_on_worker(turn, builder, name(**worker)).is_none());
             if let Some(worker) = unlocked.next().filter(|_| !is_locked) {
-                return Some(self.placement(turn, *worker));
+                return Some(self.placement(group, turn, *worker));
             }
             // All of a lane want the same locks: who waits for one is overtaken only where it was declined.
             free.retain(|worker| self.is_barred(turn.request, name(*worker)));
@@ -220,8 +238,9 @@ impl Engine {
         None
     }
 
-    fn placement(&self, turn: Turn, worker: usize) -> Placement {
-        Placement { turn, free_slots: Reverse(self.room.free_slots(worker)), worker }
+    fn placement(&self, group: Group, turn: Turn, worker: usize) -> Placement {
+        let level = self.projects.level(group.project, self.now.steady);
+        Placement { level, turn, free_slots: Reverse(self.room.free_slots(worker)), worker, group }
     }
 
     /// Whether a builder has as many builds as it may.
@@ -307,6 +326,9 @@ impl Engine {
         };
         self.add_build(build);
         // Who stood in line before others for a lock does no longer.
+        if self.projects.is_full(self.projects.number(&builder.project)) {
+            self.wake_lines();
+        }
         builder.locks.iter().for_each(|wanted| self.wake_lock(&wanted.name));
         self.dispatch(id, builder);
         self.notify(OccasionKind::BuildStarted, Subject::Build(id));
@@ -326,6 +348,7 @@ impl Engine {
     fn add_build(&mut self, build: Build) {
         let (id, worker) = (build.id, build.worker.clone());
         *self.running.entry(build.builder.clone()).or_default() += 1;
+        self.projects.begin(&build.project, self.now.steady);
         for change in changes_of(&build.stamps) {
             self.hold_change(change);
         }

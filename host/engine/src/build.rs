@@ -4,7 +4,7 @@ mod progress;
 
 use std::sync::Arc;
 
-use stampmill_model::{Build, BuildEvent, BuildId, BuildState, BuilderName, Outcome, RequestId, Wall, WorkerName};
+use stampmill_model::{Build, BuildEvent, BuildId, BuildState, Outcome, RequestId, Wall, WorkerName};
 
 use crate::Engine;
 use crate::buildset::changes_of;
@@ -179,7 +179,7 @@ impl Engine {
             state.builds.remove(&id);
         }
         if !self.waiting.remove(&id) {
-            self.runs_one_less(&builder);
+            self.runs_one_less(&open.build);
         }
         self.refresh_room(&worker);
         self.wake_worker(&worker);
@@ -209,12 +209,13 @@ impl Engine {
         }
     }
 
-    /// A builder has one build less that runs.
-    pub(crate) fn runs_one_less(&mut self, builder: &BuilderName) {
-        match self.running.get_mut(builder) {
+    /// Builder and project have one build less that runs.
+    pub(crate) fn runs_one_less(&mut self, build: &Build) {
+        match self.running.get_mut(&build.builder) {
             Some(running) if *running > 1 => *running -= 1,
-            Some(_) | None => drop(self.running.remove(builder)),
+            Some(_) | None => drop(self.running.remove(&build.builder)),
         }
+        self.release_project(build);
     }
 
     /// A request goes back to the queue, unless it has had its tries.

@@ -22,6 +22,8 @@ pub struct Config {
     pub builders: Vec<Builder>,
     /// What builders share, in the order of the file.
     pub locks: Vec<Lock>,
+    /// The projects that are more than a word at their builders.
+    pub projects: Vec<Project>,
     /// Who may connect.
     pub workers: Vec<Worker>,
     /// In the order of the file.
@@ -171,6 +173,17 @@ pub struct Builder {
     pub tier: Tier,
     /// Properties of its builds.
     pub properties: Properties,
+}
+
+/// What the builds of a project may have of the workers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Project {
+    /// As builders name it.
+    pub name: String,
+    /// How much of the workers it gets beside the others, of which each has 1 that says nothing. When no project has shares, turns alone decide.
+    pub shares: Option<u32>,
+    /// At most this many builds of it at once.
+    pub max_builds: Option<u32>,
 }
 
 /// A lock.

@@ -4,7 +4,7 @@ use stampmill_model::{BuildId, BuildState, Request, RequestId, RequestState, Wor
 
 use crate::Engine;
 use crate::config::{Builder, Worker};
-use crate::queue::Turn;
+use crate::queue::{Lane, Turn};
 use crate::timers::Timer;
 use crate::workers::Link;
 
@@ -32,6 +32,7 @@ enum Obstacle {
     Locked(String),
     Busy { running: usize, slots: usize },
     BuilderFull,
+    ProjectFull,
 }
 
 impl Obstacle {
@@ -44,6 +45,7 @@ impl Obstacle {
             Self::Paused(text) | Self::WeakTier(text) | Self::Declined(text) | Self::Locked(text) => text.clone(),
             Self::Busy { running, slots } => format!("is busy with {running} of {slots} builds"),
             Self::BuilderFull => "is free, but the builder has as many builds as it may".to_owned(),
+            Self::ProjectFull => "is free, but the project has as many builds as it may".to_owned(),
         }
     }
 }
@@ -78,7 +80,7 @@ impl Engine {
         };
         let obstacles: Vec<_> =
             self.config.workers.iter().map(|worker| self.obstacle(request, builder, worker)).collect();
-        let summary = self.summary(builder, &obstacles);
+        let summary = self.summary(request, builder, &obstacles);
         let names = self.config.workers.iter().map(|worker| worker.name.clone());
         let workers = names.zip(obstacles.iter().map(Obstacle::text)).collect();
         Explanation { summary, position, workers }
@@ -114,25 +116,32 @@ impl Engine {
             return Obstacle::Locked(self.explain_locked(&locked));
         }
         if self.free_slots(&worker.name) > 0 {
-            return Obstacle::BuilderFull;
+            return if self.is_builder_full(builder) { Obstacle::BuilderFull } else { Obstacle::ProjectFull };
         }
         let running = self.workers.get(&worker.name).map_or(0, |state| self.running_on(state));
         Obstacle::Busy { running, slots: self.slots(&worker.name) }
     }
 
     /// The reason of the worker that is nearest to running it stands for all.
-    fn summary(&self, builder: &Builder, obstacles: &[Obstacle]) -> String {
+    fn summary(&self, request: &Request, builder: &Builder, obstacles: &[Obstacle]) -> String {
         let name = &builder.name;
         let has = |wanted: fn(&Obstacle) -> bool| obstacles.iter().any(wanted);
         if self.is_builder_full(builder) {
             let running = self.running.get(name).copied().unwrap_or(0);
             return format!("builder `{name}` has {running} builds, as many as it may");
         }
+        let project = &builder.project;
+        if self.projects.is_full(self.projects.number(project)) {
+            let running = self.projects.running(project);
+            return format!("project `{project}` has {running} builds, as many as it may");
+        }
         if let Some(Obstacle::Locked(text)) = obstacles.iter().find(|it| matches!(it, Obstacle::Locked(_))) {
             return text.clone();
         }
         if has(|obstacle| matches!(obstacle, Obstacle::Busy { .. })) {
-            return format!("every worker for builder `{name}` is busy");
+            let group = self.queue.group_of(&Lane::of(request));
+            let share = group.map(|group| self.explain_share(group)).unwrap_or_default();
+            return format!("every worker for builder `{name}` is busy{share}");
         }
         if has(|obstacle| matches!(obstacle, Obstacle::Declined(_))) {
             return format!("every worker for builder `{name}` that is there has declined it for now");

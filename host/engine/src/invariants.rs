@@ -177,6 +177,12 @@ fn workers(engine: &Engine, found: &mut Findings) {
             *running.entry(builder.clone()).or_insert(0_u32) += 1;
         }
     }
+    let mut of_projects = BTreeMap::new();
+    for open in engine.builds.values().filter(|open| !is_waiting(&open.build)) {
+        *of_projects.entry(open.build.project.as_str()).or_insert(0_u32) += 1;
+    }
+    let counted = engine.projects.all_running();
+    found.expect(counted == of_projects, || format!("projects run {of_projects:?}, not {counted:?}"));
     found.expect(running == engine.running, || format!("builders run {running:?}, not {:?}", engine.running));
     for (name, state) in &engine.workers {
         let builds = by_worker.remove(name).unwrap_or_default();

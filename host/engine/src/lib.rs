@@ -6,7 +6,7 @@
 //!
 //! The borders are [`config`], [`input`], [`output`] and [`snapshot`]. Behind them, in the order of the data: `intake` takes changes in,
 //! `scheduling` decides on them, `buildset` makes requests, `queue` orders them, `merging` says which share a build, `locks` which
-//! must not run at once, `pools` who has room, `assign` gives them to
+//! must not run at once, `pools` who has room, `shares` which project is next, `assign` gives them to
 //! `workers`, `build` follows each build, `report` tells the world. `timers` drive all of it, [`explain`] says why, [`invariants`] says what must hold after every input.
 
 pub mod calendar;
@@ -32,6 +32,7 @@ mod properties;
 mod queue;
 mod report;
 mod scheduling;
+mod shares;
 mod timers;
 mod workers;
 
@@ -91,6 +92,8 @@ pub struct Engine {
     waiting: BTreeSet<BuildId>,
     /// How many open builds each builder has, without those that wait.
     running: BTreeMap<BuilderName, u32>,
+    /// What projects may have, and have had.
+    projects: shares::Projects,
     workers: BTreeMap<WorkerName, workers::WorkerState>,
     /// The workers that are there, and how much room they have.
     room: pools::Room,
@@ -200,6 +203,7 @@ impl Engine {
 
     fn configured(&mut self, config: Arc<Config>) {
         self.lookup = lookup::Lookup::new(&config);
+        self.projects.configure(&config, self.now.steady);
         self.config = config;
         self.generation += 1;
         self.take_up_configuration();

@@ -18,6 +18,7 @@ use crate::output::Output;
 use crate::pools::Room;
 use crate::queue::Queue;
 use crate::scheduling::is_waiting;
+use crate::shares::Projects;
 use crate::snapshot::Snapshot;
 use crate::timers::Timers;
 use crate::workers::WorkerState;
@@ -51,11 +52,13 @@ impl Engine {
             build_numbers: snapshot.build_numbers.into_iter().collect(),
             waiting: BTreeSet::new(),
             running: BTreeMap::new(),
+            projects: Projects::default(),
             locks: BTreeMap::new(),
             workers: BTreeMap::new(),
             room: Room::default(),
             notices: snapshot.notices.into_iter().map(|notice| (notice.id, notice)).collect(),
         };
+        engine.projects.configure(&engine.config, now.steady);
         engine.sources = snapshot.cursors.into_iter().map(|(name, cursor)| (name, Source::at(cursor))).collect();
         for delivery in snapshot.deliveries {
             engine.deliveries.remember(delivery);
@@ -97,6 +100,8 @@ impl Engine {
                 self.waiting.insert(build.id);
             } else {
                 *self.running.entry(build.builder.clone()).or_default() += 1;
+                // What it has had before the start is not known any more.
+                self.projects.begin(&build.project, self.now.steady);
             }
             let worker: &mut WorkerState = self.workers.entry(build.worker.clone()).or_default();
             worker.builds.insert(build.id);

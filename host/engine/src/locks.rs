@@ -156,7 +156,8 @@ impl Engine {
     fn in_line(&self, key: &LockKey, before: Option<Turn>) -> impl Iterator<Item = (Turn, LockAccess)> {
         let is_before = move |turn: &Turn| before.is_none_or(|before| *turn < before);
         self.lookup.lists_of(&key.name).flat_map(move |(list, access)| {
-            let groups = self.queue.groups_with_locks(list).filter(|group| self.is_there(group.who, key));
+            let groups = self.queue.groups_with_locks(list);
+            let groups = groups.filter(|it| self.is_there(it.who, key) && !self.projects.is_full(it.project));
             let heads =
                 groups.flat_map(move |group| self.queue.heads(group).take_while(move |(turn, _)| is_before(turn)));
             let first = heads.filter_map(|(head, lane)| self.first_in_line(key, head, lane));

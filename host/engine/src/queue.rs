@@ -1,6 +1,7 @@
 //! The queue: requests that wait, in the order of their turn: priority, then age.
 //!
-//! Requests that the same workers can run stand in one lane. Lanes that want the same of their workers and the same locks are one group: where
+//! Requests that the same workers can run stand in one lane. Lanes that want the same of their workers and the same locks (and are of one
+//! project, where projects share) are one group: where
 //! the first of a group can't start, the others can't either, so a look at what could start costs one step for each group and not one for each
 //! request. Those of a lane that could share a build are found without a look at the others.
 
@@ -13,6 +14,7 @@ use stampmill_model::{BuilderName, Request, RequestId, Tier, WorkerName};
 use crate::lookup::NO_LOCKS;
 use crate::merging::Kin;
 use crate::pools::Who;
+use crate::shares::NO_PROJECT;
 
 /// What decides which workers can run a request.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -48,6 +50,8 @@ pub(crate) struct Group {
     pub(crate) who: Who,
     /// The number of their list of locks.
     pub(crate) locks: usize,
+    /// The number of their project, where projects are told apart.
+    pub(crate) project: usize,
 }
 
 /// Who waits in a lane.
@@ -157,13 +161,13 @@ impl Queue {
 
     /// The groups of any of a pool in which somebody waits.
     pub(crate) fn groups_of_pool(&self, pool: usize) -> impl Iterator<Item = Group> {
-        let first = Group { who: Who::Pool(pool), locks: NO_LOCKS };
+        let first = Group { who: Who::Pool(pool), locks: NO_LOCKS, project: NO_PROJECT };
         self.groups_from(first).take_while(move |group| group.who == first.who)
     }
 
     /// The groups of those who are only for a worker.
     pub(crate) fn groups_only_for(&self, worker: usize) -> impl Iterator<Item = Group> {
-        let first = Group { who: Who::Only(worker, Tier::Sandboxed), locks: NO_LOCKS };
+        let first = Group { who: Who::Only(worker, Tier::Sandboxed), locks: NO_LOCKS, project: NO_PROJECT };
         self.groups_from(first).take_while(move |group| matches!(group.who, Who::Only(only, _) if only == worker))
     }
 

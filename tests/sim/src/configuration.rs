@@ -8,8 +8,8 @@ use std::sync::Arc;
 use stampmill_engine::Config;
 use stampmill_engine::calendar::Calendar;
 use stampmill_engine::config::{
-    Builder, ChangeSource, ChangeSourceKind, CodebaseDefault, Limits, Lock, LockUse, OccasionKind, Reporter, Scheduler,
-    SchedulerKind, Worker, WorkerChoice,
+    Builder, ChangeSource, ChangeSourceKind, CodebaseDefault, Limits, Lock, LockUse, OccasionKind, Project, Reporter,
+    Scheduler, SchedulerKind, Worker, WorkerChoice,
 };
 use stampmill_model::{
     Digest, Grant, Job, LockAccess, LockScope, Milliseconds, PluginLimits, PluginRef, Properties, StepPlan, Tier,
@@ -35,6 +35,8 @@ const KINDS: &[fn(&mut Dice) -> SchedulerKind] = &[
 ];
 
 const SCHEDULERS_MOST: usize = 7;
+/// Of builders; the last is of those that have none.
+const PROJECTS: [&str; 3] = ["p0", "p1", ""];
 const TAGS: [&str; 3] = ["linux", "mac", "big"];
 const BRANCHES: [Option<&str>; 4] = [Some("main"), Some("main"), Some("dev"), None];
 
@@ -104,6 +106,7 @@ impl House {
             codebase_generator,
             reporters: (0..dice.roll(3)).map(|n| reporter(dice, n, &names)).collect(),
             locks,
+            projects: projects(dice),
             builders,
             workers,
             properties: Properties::new(),
@@ -126,6 +129,9 @@ impl House {
         config.builders = dice.without_one_in(8, &config.builders);
         config.schedulers = dice.without_one_in(6, &config.schedulers);
         config.locks = dice.without_one_in(8, &config.locks);
+        if dice.one_in(4) {
+            config.projects = projects(dice);
+        }
         for lock in &mut config.locks {
             if dice.one_in(4) {
                 *lock = Lock { name: lock.name.clone(), ..self::lock(dice, 0) };
@@ -165,6 +171,7 @@ fn change_builder(dice: &mut Dice, builder: &mut Builder, locks: &[Lock]) {
         1 => builder.job = job(dice),
         2 => builder.locks = lock_uses(dice, locks),
         3 => builder.merge = !builder.merge,
+        4 => builder.project = project_name(dice),
         _ => {}
     }
 }
@@ -216,7 +223,7 @@ fn builder(dice: &mut Dice, number: usize, locks: &[Lock]) -> Builder {
     let tiers = [Tier::Sandboxed, Tier::Sandboxed, Tier::Degraded, Tier::WasmOnly];
     Builder {
         name: format!("b{number}").into(),
-        project: String::new(),
+        project: project_name(dice),
         job: job(dice),
         workers: WorkerChoice { names: Vec::new(), tags },
         max_builds: max_builds(dice),
@@ -225,6 +232,21 @@ fn builder(dice: &mut Dice, number: usize, locks: &[Lock]) -> Builder {
         merge: dice.one_in(2),
         locks: lock_uses(dice, locks),
     }
+}
+
+fn project_name(dice: &mut Dice) -> String {
+    (*dice.pick(&PROJECTS)).to_owned()
+}
+
+/// In half of the houses nothing is shared; limits there may be in each.
+fn projects(dice: &mut Dice) -> Vec<Project> {
+    let is_sharing = dice.one_in(2);
+    let mut project = |name: &&str| {
+        let shares = dice.between(1, 5);
+        let shares = u32::try_from(shares).ok().filter(|_| is_sharing);
+        Project { name: (*name).to_owned(), shares, max_builds: *dice.pick(&[None, None, Some(1), Some(3)]) }
+    };
+    PROJECTS.iter().take(2).map(&mut project).collect()
 }
 
 fn lock(dice: &mut Dice, number: usize) -> Lock {

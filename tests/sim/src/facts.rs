@@ -157,10 +157,24 @@ impl Facts {
         usize::try_from(worker.max_builds.unwrap_or(u32::MAX).min(info.max_builds)).unwrap_or(usize::MAX)
     }
 
-    /// Whether a builder has as many builds as it may.
+    /// Whether a builder, or its project, has as many builds as it may.
     pub(crate) fn is_full(&self, builder: &Builder) -> bool {
-        let most = builder.max_builds.map(|most| usize::try_from(most).unwrap_or(usize::MAX));
-        most.is_some_and(|most| self.said.running_of(&builder.name) >= most)
+        let number = |most: u32| usize::try_from(most).unwrap_or(usize::MAX);
+        let project = self.config.projects.iter().find(|project| project.name == builder.project);
+        let most = project.and_then(|project| project.max_builds).map(number);
+        most.is_some_and(|most| self.said.running_of_project(&builder.project) >= most)
+            || builder.max_builds.map(number).is_some_and(|most| self.said.running_of(&builder.name) >= most)
+    }
+
+    /// Whether projects share, so that turns decide within each of them only.
+    pub(crate) fn is_sharing(&self) -> bool {
+        self.config.projects.iter().any(|project| project.shares.is_some())
+    }
+
+    /// The shares of a project, where projects share.
+    pub(crate) fn shares(&self, project: &str) -> u32 {
+        let project = self.config.projects.iter().find(|it| it.name == project);
+        project.and_then(|project| project.shares).unwrap_or(1)
     }
 
     /// Whether a worker that is there may run a request, whatever else it does.

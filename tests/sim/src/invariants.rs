@@ -1,5 +1,4 @@
-//! What must hold, one file each. Another one is a file and a line in [`INVARIANTS`]; the bounds of fair shares will stand here when the
-//! engine has them.
+//! What must hold, one file each. Another one is a file and a line in [`INVARIANTS`].
 
 mod answers;
 mod attempts;
@@ -19,6 +18,7 @@ mod merged;
 mod notices;
 mod queue;
 mod requests;
+mod shares;
 mod superseded;
 mod triggers;
 
@@ -67,6 +67,7 @@ const INVARIANTS: &[(&str, Maker)] = &[
     ("effects happen after their writes", || Box::new(effects::Effects)),
     ("limits are never exceeded", || Box::new(limits::Limits)),
     ("the earliest that can start starts", || Box::new(queue::Queue)),
+    ("the project that has had least for its shares is served", || Box::<shares::Shares>::default()),
     ("requests that share a build are alike, and share its end", || Box::new(merged::Merged)),
     ("a superseded buildset is one that other versions have answered", || Box::<superseded::Superseded>::default()),
     ("a set that has passed is followed once", || Box::<following::Following>::default()),

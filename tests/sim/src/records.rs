@@ -148,6 +148,11 @@ impl Records {
         self.open_builds().filter(|build| build.worker == *worker && !is_waiting(build)).count()
     }
 
+    /// How many open builds a project has, without those.
+    pub(crate) fn running_of_project(&self, project: &str) -> usize {
+        self.open_builds().filter(|build| build.project == project && !is_waiting(build)).count()
+    }
+
     /// How many open builds a builder has, without those.
     pub(crate) fn running_of(&self, builder: &BuilderName) -> usize {
         self.open_builds().filter(|build| build.builder == *builder && !is_waiting(build)).count()

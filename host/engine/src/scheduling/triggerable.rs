@@ -39,7 +39,8 @@ impl Engine {
         self.note_waiting(id);
     }
 
-    /// A build may have begun or ended to wait for what it has triggered. While it waits, its slot and its builder's are free.
+    /// A build may have begun or ended to wait for what it has triggered. While it waits, its slot is free, and so is
+    /// its place among the builds of its builder and its project.
     fn note_waiting(&mut self, id: BuildId) {
         let Some(build) = self.builds.get(&id).map(|open| Arc::clone(&open.build)) else { return };
         let has_changed = match is_waiting(&build) {
@@ -50,8 +51,14 @@ impl Engine {
             return;
         }
         match self.waiting.contains(&id) {
-            true => self.runs_one_less(&build.builder),
-            false => *self.running.entry(build.builder.clone()).or_default() += 1,
+            true => self.runs_one_less(&build),
+            false => {
+                *self.running.entry(build.builder.clone()).or_default() += 1;
+                self.projects.resume(&build.project, self.now.steady);
+                if self.projects.is_full(self.projects.number(&build.project)) {
+                    self.wake_lines();
+                }
+            }
         }
         self.refresh_room(&build.worker);
         self.wake_worker(&build.worker);

@@ -15,6 +15,7 @@ mod reporting;
 mod restarting;
 mod scheduling;
 mod setup;
+mod sharing;
 mod switching;
 mod triggering;
 mod trying;

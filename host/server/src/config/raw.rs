@@ -28,6 +28,7 @@ pub(super) struct File {
     pub(super) jobs: Vec<Job>,
     pub(super) builders: Vec<Builder>,
     pub(super) locks: Vec<Lock>,
+    pub(super) projects: Vec<Project>,
     pub(super) workers: Vec<Worker>,
     pub(super) reporters: Vec<Reporter>,
     pub(super) secrets: Vec<Secret>,
@@ -159,6 +160,13 @@ pub(super) struct Builder {
 }
 
 #[derive(Debug)]
+pub(super) struct Project {
+    pub(super) name: At<String>,
+    pub(super) shares: Option<u32>,
+    pub(super) max_builds: Option<u32>,
+}
+
+#[derive(Debug)]
 pub(super) struct Lock {
     pub(super) name: At<String>,
     pub(super) count: u32,
@@ -242,6 +250,7 @@ pub(super) fn read<'a>(root: &'a DeTable<'a>, sink: &'a Sink) -> File {
         jobs: each(&root, "job", "a job", building::job),
         builders: each(&root, "builder", "a builder", building::builder),
         locks: each(&root, "lock", "a lock", building::lock),
+        projects: each(&root, "project", "a project", building::project),
         workers: each(&root, "worker", "a worker", building::worker),
         reporters: each(&root, "reporter", "a reporter", surroundings::reporter),
         secrets: surroundings::secrets(&root),

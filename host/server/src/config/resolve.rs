@@ -62,6 +62,7 @@ pub(super) fn resolve(file: File, bundled: &[Bundled], folder: &Path, lock: &Loc
         &building::Known { jobs: &jobs, workers: &worker_names, locks: &locks },
         sink,
     );
+    let projects = file.projects.into_iter().map(building::project).collect();
     let workers = file.workers.into_iter().map(building::worker).collect();
     let (engine_reporters, reporters) = reporters(file.reporters, &builder_names, &checker);
     for plugin in &file.plugins {
@@ -75,6 +76,7 @@ pub(super) fn resolve(file: File, bundled: &[Bundled], folder: &Path, lock: &Loc
         schedulers,
         builders,
         locks,
+        projects,
         workers,
         reporters: engine_reporters,
         properties: with_source(file.properties, &PropertySource::Global),
@@ -107,6 +109,7 @@ fn names_are_unique(file: &File, sink: &Sink) {
     unique("jobs", file.jobs.iter().map(|job| &job.name), sink);
     unique("builders", file.builders.iter().map(|builder| &builder.name), sink);
     unique("locks", file.locks.iter().map(|lock| &lock.name), sink);
+    unique("projects", file.projects.iter().map(|project| &project.name), sink);
     unique("workers", file.workers.iter().map(|worker| &worker.name), sink);
     for job in &file.jobs {
         let steps = format!("steps of job `{}`", job.name.value);

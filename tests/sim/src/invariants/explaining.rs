@@ -44,6 +44,7 @@ impl Reason {
             _ if text.starts_with("declined it") => Self::Declined,
             _ if text.starts_with("waits for lock") => Self::Locked,
             _ if text.starts_with("is free, but the builder") => Self::Full,
+            _ if text.starts_with("is free, but the project") => Self::Full,
             _ if text.starts_with("is busy with") => Self::Busy,
             _ => return Err(format!("`{text}` is a reason that the simulation does not know: teach it")),
         })
@@ -137,7 +138,10 @@ fn fits_what_happened(
         Reason::WeakTier => has_connected || step.is_configured(),
         Reason::Declined => !facts.is_barred(request, worker),
         Reason::Locked => step.is_configured() || has_moved(step),
-        Reason::Full => step.is_configured() || step.left_slots().any(|left| left.builder == build.builder),
+        Reason::Full => {
+            step.is_configured()
+                || step.left_slots().any(|left| left.builder == build.builder || left.project == build.project)
+        }
         Reason::Busy => step.is_configured() || has_connected || has_room_on(step, worker),
     };
     expect(is_gone, || {

@@ -2,7 +2,9 @@
 
 use stampmill_model::{LockAccess, LockScope, Milliseconds, Tier};
 
-use super::{Builder, Job, Lock, LockUse, Step, Worker, check_name, count, flag, name, optional, properties, usage};
+use super::{
+    Builder, Job, Lock, LockUse, Project, Step, Worker, check_name, count, flag, name, optional, properties, usage,
+};
 use crate::config::finding::Problem;
 use crate::config::limits;
 use crate::config::reader::{At, Table};
@@ -89,6 +91,14 @@ pub(super) fn lock(table: &mut Table<'_>) -> Option<Lock> {
     let count = count(table, "count").unwrap_or(1);
     let scope = table.choice("scope", &SCOPES).map_or(LockScope::Host, |at| at.value);
     Some(Lock { name: name?, count, scope })
+}
+
+/// A builder says of any text that it is its project, so the name of one may be any text too.
+pub(super) fn project(table: &mut Table<'_>) -> Option<Project> {
+    let name = table.required_text("name", "name = \"app\"");
+    let shares = count(table, "shares");
+    let max_builds = count(table, "max-builds");
+    Some(Project { name: name?, shares, max_builds })
 }
 
 fn workers(table: &Table<'_>) -> (Vec<At<String>>, Vec<At<String>>) {

@@ -105,6 +105,10 @@ pub(super) fn lock(lock: raw::Lock) -> engine::Lock {
     engine::Lock { name: lock.name.value.into(), count: lock.count, scope: lock.scope }
 }
 
+pub(super) fn project(project: raw::Project) -> engine::Project {
+    engine::Project { name: project.name.value, shares: project.shares, max_builds: project.max_builds }
+}
+
 pub(super) fn worker(worker: raw::Worker) -> engine::Worker {
     engine::Worker {
         name: worker.name.value.into(),

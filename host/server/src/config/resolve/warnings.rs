@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::config::finding::{Problem, Sink};
-use crate::config::nearest::nearest;
+use crate::config::nearest::{did_you_mean, nearest};
 use crate::config::raw::{File, SchedulerKind, Worker};
 
 /// The codebase generator whose configuration lists every codebase that it can yield.
@@ -15,6 +15,7 @@ pub(super) fn report(file: &File, sink: &Sink) {
     codebases(file, sink);
     schedulers(file, sink);
     builders(file, sink);
+    projects(file, sink);
     untrusted_secrets(file, sink);
     source_directories(file, sink);
 }
@@ -88,6 +89,19 @@ fn schedulers(file: &File, sink: &Sink) {
             let problem =
                 Problem::warning(scheduler.span.clone(), message).label("builds only changes without a branch");
             sink.report(problem.mend("add `branch = \"main\"`, or take kind `any-branch`"));
+        }
+    }
+}
+
+/// Shares and limits of a project that no builder names are nobody's.
+fn projects(file: &File, sink: &Sink) {
+    let named: BTreeSet<&str> = file.builders.iter().map(|builder| builder.project.as_str()).collect();
+    for project in &file.projects {
+        let name = &project.name;
+        if !named.contains(name.value.as_str()) {
+            let problem = Problem::warning(name.span.clone(), format!("project `{}` has no builder", name.value));
+            let mend = did_you_mean(&name.value, "projects", named.iter().copied().filter(|name| !name.is_empty()));
+            sink.report(problem.label("named by no builder").mend(mend));
         }
     }
 }

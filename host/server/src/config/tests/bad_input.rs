@@ -290,6 +290,14 @@ fn names_that_refer_to_nothing_name_the_nearest() {
 }
 
 #[test]
+fn a_project_that_can_not_be_meant_is_shown() {
+    let project = "[[project]]\nname = \"app\"\n";
+    only(&with_builder(&format!("{project}shares = 0\n")), (3, 10), "a number from 1", "");
+    only(&with_builder(&format!("{project}max-builds = 0\n")), (3, 14), "a number from 1", "");
+    only(&with_builder(&format!("{project}{project}")), (4, 8), "two projects are named `app`", "another name");
+}
+
+#[test]
 fn a_lock_that_can_not_be_meant_is_shown() {
     let lock = "[[lock]]\nname = \"db\"\n";
     let with_locks =

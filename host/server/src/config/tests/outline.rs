@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use stampmill_engine::config::{ChangeSourceKind, Lock, LockUse, SchedulerKind};
+use stampmill_engine::config::{ChangeSourceKind, Lock, LockUse, Project, SchedulerKind};
 use stampmill_model::{LockAccess, LockScope, Milliseconds, Tier};
 
 use super::{Folder, plugins, warnings};
@@ -169,6 +169,17 @@ fn requests_of_a_builder_merge_unless_it_says_otherwise() {
     let merge = |text: &str| loaded(&Folder::with(text)).engine.builders[0].merge;
     assert!(merge(OUTLINE));
     assert!(!merge(&OUTLINE.replace("workers = { tags", "merge = false\nworkers = { tags")));
+}
+
+#[test]
+fn a_project_has_shares_and_a_limit_where_the_file_says_so_and_one_without_builders_is_shown() {
+    let text =
+        format!("[[project]]\nname = \"app\"\nshares = 3\nmax-builds = 4\n[[project]]\nname = \"ap\"\n{OUTLINE}");
+    let engine = loaded(&Folder::with(&text)).engine;
+    let project = |name: &str, shares, max_builds| Project { name: name.to_owned(), shares, max_builds };
+    assert_eq!(engine.projects, [project("app", Some(3), Some(4)), project("ap", None, None)]);
+    let warnings = warnings(&text);
+    assert!(warnings.iter().any(|warning| warning.message() == "project `ap` has no builder"), "{warnings:?}");
 }
 
 #[test]
