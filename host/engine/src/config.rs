@@ -8,6 +8,7 @@ use stampmill_model::{
 };
 
 use crate::calendar::Calendar;
+use crate::form::Form;
 
 /// The configuration, as far as decisions depend on it.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -85,6 +86,23 @@ pub struct Scheduler {
     pub reason: String,
 }
 
+impl Scheduler {
+    /// What it asks of people who force builds through it; `None` when it is of another kind.
+    #[must_use]
+    pub const fn form(&self) -> Option<&Form> {
+        match &self.kind {
+            SchedulerKind::Force(form) => Some(form),
+            SchedulerKind::SingleBranch { .. }
+            | SchedulerKind::AnyBranch { .. }
+            | SchedulerKind::Periodic { .. }
+            | SchedulerKind::Nightly { .. }
+            | SchedulerKind::Dependent { .. }
+            | SchedulerKind::Try { .. }
+            | SchedulerKind::Triggerable => None,
+        }
+    }
+}
+
 /// When a scheduler starts builds.
 #[derive(Clone, PartialEq, Debug)]
 pub enum SchedulerKind {
@@ -127,7 +145,7 @@ pub enum SchedulerKind {
     /// When a step of a build asks.
     Triggerable,
     /// When a person asks.
-    Force,
+    Force(Form),
 }
 
 /// Which changes a nightly scheduler waits for.

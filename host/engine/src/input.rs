@@ -10,6 +10,7 @@ use stampmill_model::{
 };
 
 use crate::config::Config;
+use crate::form::Fault;
 
 /// Who waits for the answer to a request; the driver gives the number and gets it back with the answer.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -256,13 +257,26 @@ pub struct Force {
     /// Who forces.
     pub owner: String,
     /// For each codebase what differs from the scheduler's defaults.
-    pub stamps: BTreeMap<String, StampChoice>,
-    /// Properties, source `Force`.
+    pub stamps: BTreeMap<String, SourceChoice>,
+    /// Properties, source `Force`: the scheduler's parameters by their addresses, as typed or as text, where it has any.
     pub properties: Properties,
     /// Priority instead of the scheduler's.
     pub priority: Option<i32>,
     /// Only on this worker.
     pub worker: Option<WorkerName>,
+}
+
+/// What a person chose of one codebase; `None` leaves the default.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct SourceChoice {
+    /// Branch.
+    pub branch: Option<String>,
+    /// Revision.
+    pub revision: Option<String>,
+    /// Repository.
+    pub repository: Option<String>,
+    /// Project.
+    pub project: Option<String>,
 }
 
 /// A person has a patch built through a try scheduler.
@@ -354,4 +368,12 @@ pub enum Refusal {
     /// The configuration does not allow it.
     #[error("{0}")]
     NotAllowed(String),
+    /// Answers to a form can't be taken; at least one fault.
+    #[error("{}", sentences(.0))]
+    Form(Vec<Fault>),
+}
+
+fn sentences(faults: &[Fault]) -> String {
+    let messages: Vec<_> = faults.iter().map(|fault| fault.message.as_str()).collect();
+    messages.join("; ")
 }

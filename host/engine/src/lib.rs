@@ -4,7 +4,7 @@
 //! One way in, [`Engine::handle`]; one way out, [`Output`]s in order; [`Engine::next_deadline`] says when to call again with
 //! [`Input::Tick`] if nothing else happens.
 //!
-//! The borders are [`config`], [`input`], [`output`] and [`snapshot`]. Behind them, in the order of the data: `intake` takes changes in,
+//! The borders are [`config`] with [`form`], [`input`], [`output`] and [`snapshot`]. Behind them, in the order of the data: `intake` takes changes in,
 //! `scheduling` decides on them, `buildset` makes requests, `queue` orders them, `merging` says which share a build, `locks` which
 //! must not run at once, `pools` who has room, `shares` which project is next, `assign` gives them to
 //! `workers`, `build` follows each build, `report` tells the world. `timers` drive all of it, [`explain`] says why, [`invariants`] says what must hold after every input.
@@ -12,6 +12,7 @@
 pub mod calendar;
 pub mod config;
 pub mod explain;
+pub mod form;
 pub mod input;
 pub mod invariants;
 pub mod output;
@@ -48,6 +49,7 @@ pub use config::{Config, OccasionKind};
 pub use explain::Explanation;
 pub use input::{Answer, Input, Refusal, ReplyTo};
 pub use output::{Effect, Output, Write};
+pub use properties::NAMES_OF_BUILD;
 pub use snapshot::Snapshot;
 pub use workers::WorkerView;
 

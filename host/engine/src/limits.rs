@@ -45,6 +45,27 @@ pub(crate) const ATTEMPTS_OF_STEP_MOST: usize = 64;
 /// Buildsets that the steps of one build may trigger: each is a line on the build's page, and the worker asks for no more.
 pub(crate) const TRIGGERS_OF_BUILD_MOST: usize = 100;
 
+/// Memory of a parameter's compiled regular expression: a text is matched in time that grows with both, within the engine's one loop.
+pub(crate) const PATTERN_BYTES_MOST: usize = 64 * 1024;
+
+/// A line that a person gives to a parameter; commands and environments take no longer ones gladly.
+pub(crate) const LINE_BYTES_MOST: usize = 4 * 1024;
+
+/// A text of several lines: what somebody types. It may be matched with a regular expression.
+pub(crate) const TEXT_BYTES_MOST: usize = 16 * 1024;
+
+/// All parameters of a force together: they are stored as properties with each of its builds, anew with each news of a step.
+pub(crate) const ANSWERS_BYTES_MOST: usize = 128 * 1024;
+
+/// Texts that a person may choose at once; a list that nobody reads is a mistake.
+pub(crate) const CHOSEN_MOST: usize = 200;
+
+/// Names and choices in a sentence of ours; more are no sentence.
+pub(crate) const NAMES_SHOWN: usize = 20;
+
+/// Letters of an answer that are shown back to whoever gave it.
+pub(crate) const ANSWER_CHARS_SHOWN: usize = 60;
+
 /// Properties of one build: they are stored as one row with it.
 pub(crate) const PROPERTIES_OF_BUILD_MOST: usize = 4_096;
 

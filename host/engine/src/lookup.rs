@@ -68,7 +68,7 @@ impl Lookup {
                 SchedulerKind::Dependent { upstream } => {
                     lookup.dependents.entry(upstream.clone()).or_default().push(position);
                 }
-                SchedulerKind::Force => {
+                SchedulerKind::Force(_) => {
                     for builder in &scheduler.builders {
                         lookup.forcing.entry(builder.clone()).or_default().push(position);
                     }

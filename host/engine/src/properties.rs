@@ -36,6 +36,22 @@ pub(crate) fn of_build(config: &Config, builder: &Builder, worker: &Worker, set:
     layers.into_iter().fold(global, layered)
 }
 
+/// What [`own`] may set: nobody else's value for one of these is ever seen.
+pub const NAMES_OF_BUILD: [&str; 12] = [
+    "buildername",
+    "buildnumber",
+    "workername",
+    "codebase",
+    "repository",
+    "project",
+    "branch",
+    "revision",
+    "scheduler",
+    "owner",
+    "reason",
+    "owners",
+];
+
 /// Buildbot's names.
 fn own(naming: &Naming<'_>, set: &Buildset) -> Properties {
     let mut own = vec![
@@ -58,6 +74,7 @@ fn own(naming: &Naming<'_>, set: &Buildset) -> Properties {
     if !set.blamelist.is_empty() {
         own.push(("owners", Value::from(set.blamelist.clone())));
     }
+    debug_assert!(own.iter().all(|(name, _)| NAMES_OF_BUILD.contains(name)), "{own:?}");
     let own = own.into_iter();
     own.map(|(name, value)| (name.to_owned(), Property { value, source: PropertySource::Build })).collect()
 }

@@ -33,6 +33,7 @@ use toml::de::DeTable;
 
 pub(crate) use finding::{ConfigError, Finding};
 use finding::{Problem, Sink, Source, Span};
+pub(crate) use limits::PARAMETER_FILE_BYTES_MAX;
 use lock::Lock;
 pub(crate) use lock::{LockError, NewPin};
 pub(crate) use nearest::{did_you_mean, quoted};

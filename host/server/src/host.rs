@@ -248,7 +248,7 @@ fn scheduler_view(loaded: &Loaded, scheduler: &Scheduler) -> SchedulerView {
         SchedulerKind::Dependent { upstream } => ("dependent", format!("when `{upstream}` has passed, its sources")),
         SchedulerKind::Try { .. } => ("try", "when a person has a patch".to_owned()),
         SchedulerKind::Triggerable => ("triggerable", "when a step triggers it".to_owned()),
-        SchedulerKind::Force => ("force", "when a person asks".to_owned()),
+        SchedulerKind::Force(_) => ("force", "when a person asks".to_owned()),
     };
     let filters = loaded.filters.get(&scheduler.name).map(Vec::as_slice).unwrap_or_default();
     SchedulerView {
@@ -257,6 +257,7 @@ fn scheduler_view(loaded: &Loaded, scheduler: &Scheduler) -> SchedulerView {
         when,
         builders: scheduler.builders.clone(),
         codebases: scheduler.codebases.clone(),
+        form: scheduler.form().cloned(),
         filters: filters.iter().map(|filter| filter.plugin.name.clone()).collect(),
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use stampmill_engine::Answer;
-use stampmill_engine::input::{Force, Rebuild, StampChoice, Submission, Try};
+use stampmill_engine::input::{Force, Rebuild, SourceChoice, StampChoice, Submission, Try};
 use stampmill_model::{
     BuildId, BuilderName, BuildsetId, ChangeId, ChangeSourceName, Patch, Properties, Property, PropertySource,
     RequestId, SchedulerName, SeenChange, SourceStamp, WorkerName,
@@ -30,9 +30,9 @@ pub struct ForceAsk {
     /// Why, in words for people.
     pub reason: String,
     /// For each codebase what differs from the scheduler's defaults.
-    pub stamps: BTreeMap<String, StampChoice>,
+    pub stamps: BTreeMap<String, SourceChoice>,
     /// What differs for the only codebase of the scheduler, whatever its name.
-    pub only: StampChoice,
+    pub only: SourceChoice,
     /// Properties of the builds.
     pub properties: BTreeMap<String, serde_json::Value>,
     /// Priority instead of the scheduler's.
@@ -100,13 +100,15 @@ impl Service {
             return Err(ServiceError::Invalid("neither builder nor scheduler is named; name one of them".into()));
         }
         let mut stamps = ask.stamps;
-        if ask.only != StampChoice::default() {
+        if ask.only != SourceChoice::default() {
             let codebase = self.only_codebase(builder.as_ref(), scheduler.as_ref()).await?;
             stamps.entry(codebase).or_insert(ask.only);
         }
         for choice in stamps.values() {
             check_text("branch", choice.branch.as_deref())?;
             check_text("revision", choice.revision.as_deref())?;
+            check_text("repository", choice.repository.as_deref())?;
+            check_text("project", choice.project.as_deref())?;
         }
         let worker = match ask.worker {
             Some(name) => Some(self.known_worker(&name).await?),

@@ -1,6 +1,7 @@
 //! Why something asked of the service was not done. Whose fault it is decides the status; see [`ServiceError::kind`].
 
 use stampmill_engine::Refusal;
+use stampmill_engine::form::Fault;
 
 use crate::access::CrossSite;
 use crate::host::Unavailable;
@@ -53,6 +54,9 @@ pub enum ServiceError {
     /// What was sent makes no sense.
     #[error("{0}")]
     Invalid(String),
+    /// Answers to a form can't be taken.
+    #[error("{}", Refusal::Form(.0.clone()))]
+    Form(Vec<Fault>),
     /// Trying again may help.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
@@ -92,7 +96,7 @@ impl ServiceError {
             Self::TooManyLogins => ErrorKind::TooMany,
             Self::Unknown(_) => ErrorKind::Unknown,
             Self::Conflict(_) => ErrorKind::Conflict,
-            Self::Invalid(_) => ErrorKind::Invalid,
+            Self::Invalid(_) | Self::Form(_) => ErrorKind::Invalid,
             Self::Unavailable(_) => ErrorKind::Unavailable,
             Self::Broken(_) => ErrorKind::Broken,
         }
@@ -111,9 +115,18 @@ impl ServiceError {
             Self::Unknown(_) => "unknown",
             Self::Conflict(_) => "conflict",
             Self::NotAllowed(_) => "not-allowed",
-            Self::Invalid(_) => "invalid",
+            Self::Invalid(_) | Self::Form(_) => "invalid",
             Self::Unavailable(_) => "unavailable",
             Self::Broken(_) => "broken",
+        }
+    }
+
+    /// What is wrong with each field, where it is an answer to a form.
+    #[must_use]
+    pub fn faults(&self) -> &[Fault] {
+        match self {
+            Self::Form(faults) => faults,
+            _ => &[],
         }
     }
 }
@@ -124,6 +137,7 @@ impl From<Refusal> for ServiceError {
             Refusal::Unknown(text) => Self::Unknown(text),
             Refusal::Conflict(text) => Self::Conflict(text),
             Refusal::NotAllowed(text) => Self::NotAllowed(text),
+            Refusal::Form(faults) => Self::Form(faults),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What pages and programs are shown of the running host. The server fills these in; they hold no secret.
 
 use stampmill_engine::config::CodebaseDefault;
+use stampmill_engine::form::Form;
 pub use stampmill_engine::output::SchedulerNow;
 use stampmill_model::{
     BuildId, BuilderName, ChangeSourceName, Digest, Grant, Halt, Milliseconds, SchedulerName, Tier, Wall, WorkerInfo,
@@ -81,13 +82,15 @@ pub struct SchedulerView {
     pub codebases: Vec<CodebaseDefault>,
     /// Names of its filter plugins in order.
     pub filters: Vec<String>,
+    /// What it asks of people, when it is a force scheduler.
+    pub form: Option<Form>,
 }
 
 impl SchedulerView {
     /// Whether people may force builds through it.
     #[must_use]
-    pub fn is_force(&self) -> bool {
-        self.kind == "force"
+    pub const fn is_force(&self) -> bool {
+        self.form.is_some()
     }
 }
 

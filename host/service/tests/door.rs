@@ -169,7 +169,10 @@ async fn nonsense_never_reaches_the_host() {
     let house = House::new(Access::default());
     let who = Identity::AdminSocket;
     let force = |ask: ForceAsk| house.service.force(&who, ask);
-    let branch = |text: &str| stampmill_service::StampChoice { branch: Some(text.into()), revision: None };
+    let branch = |text: &str| stampmill_service::SourceChoice {
+        branch: Some(text.into()),
+        ..stampmill_service::SourceChoice::default()
+    };
     let linux = || ForceAsk { builder: Some("linux".into()), ..ForceAsk::default() };
     let error = force(ForceAsk { builder: Some("linus".into()), ..ForceAsk::default() }).await.unwrap_err();
     assert_eq!(error.to_string(), "there is no builder `linus`; did you mean `linux`?");

@@ -12,6 +12,7 @@ use stampmill_engine::config::{
     Builder, ChangeSource, ChangeSourceKind, CodebaseDefault, Lock, LockUse, OccasionKind, Reporter, Scheduler,
     SchedulerKind, Worker, WorkerChoice,
 };
+use stampmill_engine::form::Form;
 use stampmill_engine::input::Force;
 use stampmill_engine::{Config, Effect, Engine, Input, Output, ReplyTo, Snapshot, Write};
 use stampmill_model::{
@@ -273,7 +274,8 @@ fn config(kind: Kind) -> Config {
         let kind = SchedulerKind::SingleBranch { branch: Some(format!("branch-{number}")), stable_for: None };
         scheduler(format!("on-branch-{number}"), kind, of)
     };
-    let by_hand = scheduler("by-hand".to_owned(), SchedulerKind::Force, (0..MANY).map(builder_name).collect());
+    let by_hand =
+        scheduler("by-hand".to_owned(), SchedulerKind::Force(Form::default()), (0..MANY).map(builder_name).collect());
     let host = (0..20).map(|number| Lock { name: format!("lock-{number}").into(), count: 20, scope: LockScope::Host });
     let of_worker = Lock { name: "box".into(), count: 1, scope: LockScope::Worker };
     Config {

@@ -32,6 +32,18 @@ kind = "force"
 codebases."" = {{ repository = "{repository}", branch = "main" }}
 builders = ["linux"]
 
+[[scheduler]]
+name = "release"
+kind = "force"
+reason-required = true
+codebases."" = {{ repository = "{repository}", branch = "main", ask = ["repository"] }}
+builders = ["linux"]
+parameter = [
+  {{ kind = "int", name = "jobs", max = 9, default = 4 }},
+  {{ kind = "bool", name = "deploy" }},
+  {{ kind = "choice", name = "targets", choices = ["a", "b"], multiple = true }},
+]
+
 [[job]]
 name = "wait"
 [[job.step]]
@@ -477,5 +489,53 @@ async fn a_host_that_others_can_reach_shows_nothing_without_a_login() -> anyhow:
     assert_eq!(answer(by_name("localhost")).await?.0, StatusCode::OK);
     assert_eq!(answer(by_name("evil.example")).await?.0, StatusCode::UNAUTHORIZED);
     host.end(Signal::SIGTERM).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a5_10_answers_to_a_force_scheduler_are_typed_or_refused_field_by_field() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    let host = start(&place).await?;
+    let developer = host.token("dev", "developer").await?;
+    let force = async |path: &str, body: Value| {
+        answer(host.client().post(format!("{}/api/v1/{path}/force", host.url)).bearer_auth(&developer).json(&body))
+            .await
+    };
+    let wrong = json!({ "branch": "topic", "properties": { "jobs": 10, "targets": ["a", 1], "depoly": true } });
+    let (status, refused) = force("schedulers/release", wrong.clone()).await?;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{refused}");
+    let fields = refused["error"]["fields"].as_array().context("each field")?;
+    let fields: Vec<_> = fields.iter().map(|it| (it["field"].as_str(), it["message"].as_str())).collect();
+    let expected = [
+        ("reason", "the reason is missing; say why, for the others"),
+        ("codebases..branch", "the branch of codebase `` is fixed, and `topic` can't be taken; leave it out"),
+        ("properties.jobs", "parameter `jobs` is `10`, and a whole number of at most 9 is expected"),
+        ("properties.targets", "parameter `targets` has `1`, and some of `a`, `b` are expected"),
+        ("properties.depoly", "there is no parameter `depoly`; there are `jobs`, `deploy`, `targets`"),
+    ];
+    assert_eq!(fields, expected.map(|(field, message)| (Some(field), Some(message))));
+    assert!(sentence("release", &refused)?.contains("a whole number of at most 9 is expected; parameter `targets`"));
+    let (status, _) =
+        force("builders/linux", json!({ "scheduler": "release", "properties": wrong["properties"] })).await?;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(host.get("/api/v1/buildsets").await?["items"], json!([]), "nothing is stored");
+
+    let right = json!({
+        "reason": "why not", "repository": "https://git.example/fork.git", "properties": { "jobs": "7", "targets": "b" },
+    });
+    let (status, made) = force("schedulers/release", right).await?;
+    assert_eq!(status, StatusCode::CREATED, "{made}");
+    let set = host.get(&format!("/api/v1/buildsets/{}", made["buildset"])).await?;
+    let forced = |value: Value| json!({ "value": value, "source": "Force" });
+    let properties =
+        json!({ "deploy": forced(json!(false)), "jobs": forced(json!(7)), "targets": forced(json!(["b"])) });
+    assert_eq!(set["properties"], properties, "{set:#}");
+    assert_eq!(set["source_stamps"][0]["repository"], "https://git.example/fork.git", "{set:#}");
+    assert_eq!(set["source_stamps"][0]["trusted"], false, "nobody vouches for it: {set:#}");
+    // A scheduler that asks for nothing takes whatever it is sent, as it is.
+    let (status, made) = force("schedulers/by-hand", json!({ "properties": { "jobs": "7", "x": [1] } })).await?;
+    assert_eq!(status, StatusCode::CREATED, "{made}");
+    let set = host.get(&format!("/api/v1/buildsets/{}", made["buildset"])).await?;
+    assert_eq!(set["properties"], json!({ "jobs": forced(json!("7")), "x": forced(json!([1])) }));
     Ok(())
 }

@@ -11,6 +11,7 @@ use stampmill_engine::config::{
     Builder, ChangeSource, ChangeSourceKind, CodebaseDefault, Limits, Lock, LockUse, OccasionKind, Project, Reporter,
     Scheduler, SchedulerKind, Worker, WorkerChoice,
 };
+use stampmill_engine::form::Form;
 use stampmill_model::{
     Digest, Grant, Job, LockAccess, LockScope, Milliseconds, PluginLimits, PluginRef, Properties, StepPlan, Tier,
 };
@@ -31,7 +32,7 @@ const KINDS: &[fn(&mut Dice) -> SchedulerKind] = &[
     |dice| SchedulerKind::Nightly { at: minutes(dice), only_if_changed: None },
     |dice| SchedulerKind::Dependent { upstream: scheduler_name(dice).into() },
     |_| SchedulerKind::Triggerable,
-    |_| SchedulerKind::Force,
+    |_| SchedulerKind::Force(Form::default()),
 ];
 
 const SCHEDULERS_MOST: usize = 7;
@@ -204,7 +205,7 @@ fn resolved(mut config: Config) -> Config {
         if let SchedulerKind::Dependent { upstream } = &scheduler.kind
             && *upstream >= scheduler.name
         {
-            scheduler.kind = SchedulerKind::Force;
+            scheduler.kind = SchedulerKind::Force(Form::default());
         }
     }
     config.schedulers.retain(|scheduler| !scheduler.builders.is_empty());

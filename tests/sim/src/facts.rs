@@ -210,7 +210,7 @@ pub(crate) fn takes_changes(kind: &SchedulerKind) -> bool {
         | SchedulerKind::Dependent { .. }
         | SchedulerKind::Try { .. }
         | SchedulerKind::Triggerable
-        | SchedulerKind::Force => false,
+        | SchedulerKind::Force(_) => false,
     }
 }
 

@@ -56,8 +56,7 @@ fn builder(dice: &mut Dice) -> BuilderName {
 
 fn force(dice: &mut Dice, facts: &Facts) -> Force {
     let schedulers = &facts.config.schedulers;
-    let forced: Vec<_> =
-        schedulers.iter().filter(|it| it.kind == stampmill_engine::config::SchedulerKind::Force).collect();
+    let forced: Vec<_> = schedulers.iter().filter(|it| it.form().is_some()).collect();
     let scheduler = forced.get(dice.roll(forced.len() + 1)).map(|scheduler| scheduler.name.clone());
     let builder = (scheduler.is_none() || dice.one_in(4)).then(|| builder(dice));
     Force {

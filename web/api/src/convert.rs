@@ -1,5 +1,7 @@
 //! From the words of the host to the shapes of the API, and back for what is sent.
 
+mod form;
+
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
@@ -356,6 +358,10 @@ pub(crate) fn change_source(source: service::ChangeSourceView) -> wire::ChangeSo
 }
 
 pub(crate) fn scheduler((scheduler, now): (service::SchedulerView, service::SchedulerNow)) -> wire::Scheduler {
+    let ask = |codebase: &str| {
+        let fields = scheduler.form.as_ref().map(|form| form.source_fields(codebase)).unwrap_or_default();
+        fields.iter().map(|field| field.as_str().to_owned()).collect()
+    };
     wire::Scheduler {
         name: scheduler.name.to_string(),
         kind: scheduler.kind,
@@ -365,6 +371,7 @@ pub(crate) fn scheduler((scheduler, now): (service::SchedulerView, service::Sche
             .codebases
             .into_iter()
             .map(|default| wire::CodebaseDefault {
+                ask: ask(&default.codebase),
                 codebase: default.codebase,
                 repository: default.repository,
                 branch: default.branch,
@@ -372,6 +379,7 @@ pub(crate) fn scheduler((scheduler, now): (service::SchedulerView, service::Sche
             })
             .collect(),
         filters: scheduler.filters,
+        form: scheduler.form.as_ref().map(form::form),
         disabled: now.disabled.map(halt),
         waiting: now.waiting,
         next_at: now.next_at.map(time),
@@ -465,13 +473,24 @@ pub(crate) fn made(made: service::Made) -> wire::Made {
 }
 
 pub(crate) fn force_ask(builder: Option<String>, body: wire::ForceBody) -> service::ForceAsk {
-    let choice = |choice: wire::StampChoice| service::StampChoice { branch: choice.branch, revision: choice.revision };
+    let choice = |choice: wire::StampChoice| service::SourceChoice {
+        branch: choice.branch,
+        revision: choice.revision,
+        repository: choice.repository,
+        project: choice.project,
+    };
+    let only = wire::StampChoice {
+        branch: body.branch,
+        revision: body.revision,
+        repository: body.repository,
+        project: body.project,
+    };
     service::ForceAsk {
         builder,
         scheduler: body.scheduler,
         reason: body.reason,
         stamps: body.codebases.into_iter().map(|(codebase, stamp)| (codebase, choice(stamp))).collect(),
-        only: service::StampChoice { branch: body.branch, revision: body.revision },
+        only: choice(only),
         properties: body.properties,
         priority: body.priority,
         worker: body.worker,

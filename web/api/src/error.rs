@@ -1,12 +1,12 @@
-//! Errors as answers: `{"error": {"code", "message"}}` with the status that says whose fault it is.
+//! Errors as answers: `{"error": {"code", "message", "fields"}}` with the status that says whose fault it is.
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use stampmill_service::limits::RETRY_AFTER_SECONDS;
-use stampmill_service::{ErrorKind, ServiceError};
+use stampmill_service::{ErrorKind, Fault, ServiceError};
 
-use crate::wire::{ErrorBody, ErrorText};
+use crate::wire::{ErrorBody, ErrorText, FieldError};
 
 /// An error on its way out.
 #[derive(Debug)]
@@ -14,11 +14,12 @@ pub(crate) struct ApiError {
     status: StatusCode,
     code: &'static str,
     message: String,
+    fields: Vec<FieldError>,
 }
 
 impl ApiError {
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into() }
+        Self { status, code, message: message.into(), fields: Vec::new() }
     }
 
     pub(crate) fn bad_request(code: &'static str, message: impl Into<String>) -> Self {
@@ -31,7 +32,9 @@ impl From<ServiceError> for ApiError {
         if let ServiceError::Broken(cause) = &error {
             tracing::error!(%cause, "a request failed inside the host");
         }
-        Self::new(status_of(error.kind()), error.code(), error.to_string())
+        let field = |fault: &Fault| FieldError { field: fault.field.clone(), message: fault.message.clone() };
+        let fields = error.faults().iter().map(field).collect();
+        Self { fields, ..Self::new(status_of(error.kind()), error.code(), error.to_string()) }
     }
 }
 
@@ -50,7 +53,8 @@ const fn status_of(kind: ErrorKind) -> StatusCode {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let body = ErrorBody { error: ErrorText { code: self.code.to_owned(), message: self.message } };
+        let error = ErrorText { code: self.code.to_owned(), message: self.message, fields: self.fields };
+        let body = ErrorBody { error };
         let mut response = (self.status, Json(body)).into_response();
         if self.status == StatusCode::UNAUTHORIZED {
             response

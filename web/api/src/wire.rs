@@ -2,6 +2,7 @@
 //!
 //! Times are RFC 3339 in UTC with milliseconds. Unknown fields of what is sent are refused.
 
+mod form;
 mod halt;
 mod network;
 mod sent;
@@ -13,6 +14,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
+pub(crate) use form::{FieldError, Form, Parameter};
 pub(crate) use halt::Halt;
 pub(crate) use network::{Network, NetworkAttempt};
 pub(crate) use sent::{
@@ -48,6 +50,9 @@ pub(crate) struct ErrorText {
     pub code: String,
     /// A sentence for people.
     pub message: String,
+    /// Where answers to a form can't be taken: what is wrong with each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<FieldError>,
 }
 
 /// A builder.
@@ -353,6 +358,8 @@ pub(crate) struct Scheduler {
     pub builders: Vec<String>,
     pub codebases: Vec<CodebaseDefault>,
     pub filters: Vec<String>,
+    /// What a force scheduler asks of people; null for other kinds.
+    pub form: Option<Form>,
     /// Null while it is enabled.
     pub disabled: Option<Halt>,
     /// How many changes wait with it.
@@ -368,6 +375,8 @@ pub(crate) struct CodebaseDefault {
     pub repository: String,
     pub branch: Option<String>,
     pub revision: Option<String>,
+    /// Which of `branch`, `revision`, `repository` and `project` a force may say; the others are fixed.
+    pub ask: Vec<String>,
 }
 
 /// A plugin.

@@ -159,7 +159,7 @@ pub(crate) fn takes_changes(kind: &SchedulerKind) -> bool {
         | SchedulerKind::Dependent { .. }
         | SchedulerKind::Try { .. }
         | SchedulerKind::Triggerable
-        | SchedulerKind::Force => false,
+        | SchedulerKind::Force(_) => false,
     }
 }
 
@@ -171,7 +171,7 @@ fn stable_for(kind: &SchedulerKind) -> Option<Milliseconds> {
         | SchedulerKind::Dependent { .. }
         | SchedulerKind::Try { .. }
         | SchedulerKind::Triggerable
-        | SchedulerKind::Force => None,
+        | SchedulerKind::Force(_) => None,
     }
 }
 
@@ -185,7 +185,7 @@ fn branch_of_batch(kind: &SchedulerKind, change: &Change) -> Option<String> {
         | SchedulerKind::Dependent { .. }
         | SchedulerKind::Try { .. }
         | SchedulerKind::Triggerable
-        | SchedulerKind::Force => None,
+        | SchedulerKind::Force(_) => None,
     }
 }
 

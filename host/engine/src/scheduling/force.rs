@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use stampmill_model::{BuilderName, ChangeId, Parent, PropertySource, WorkerName};
+use stampmill_model::{BuilderName, ChangeId, Parent, Properties, PropertySource, WorkerName};
 
 use super::stamps;
 use crate::Engine;
 use crate::buildset::{NewBuildset, Wish};
-use crate::config::{Scheduler, SchedulerKind};
+use crate::config::Scheduler;
+use crate::form::{Fault, Form};
 use crate::input::{Answer, Force, Rebuild, Refusal, Submission};
 use crate::lookup::allows;
 use crate::properties::{layered, sourced};
@@ -17,7 +18,7 @@ impl Engine {
     /// A person forces a build.
     pub(crate) fn forced(&mut self, force: Force) -> Result<Answer, Refusal> {
         let config = Arc::clone(&self.config);
-        let scheduler = self.force_scheduler(&config.schedulers, &force)?;
+        let (scheduler, form) = self.force_scheduler(&config.schedulers, &force)?;
         if let Some(codebase) = unknown_codebase(scheduler, &force) {
             let mine: Vec<_> = scheduler.codebases.iter().map(|mine| format!("`{}`", mine.codebase)).collect();
             let (name, mine) = (&scheduler.name, mine.join(", "));
@@ -32,6 +33,7 @@ impl Engine {
             let name = &scheduler.name;
             return Err(Refusal::NotAllowed(format!("no configured worker fits the builders of scheduler `{name}`")));
         }
+        let properties = answers(form, &force).map_err(Refusal::Form)?;
         let reason = if force.reason.is_empty() { super::reason(scheduler) } else { force.reason };
         let of_scheduler = sourced(&scheduler.properties, &PropertySource::Scheduler);
         let new = NewBuildset {
@@ -39,7 +41,7 @@ impl Engine {
             scheduler: Some(scheduler.name.clone()),
             owner: Some(force.owner).filter(|owner| !owner.is_empty()),
             stamps: stamps::of_choices(&scheduler.codebases, &force.stamps),
-            properties: layered(of_scheduler, sourced(&force.properties, &PropertySource::Force)),
+            properties: layered(of_scheduler, properties),
             wishes,
             priority: force.priority.unwrap_or(scheduler.priority),
             ..NewBuildset::default()
@@ -47,7 +49,11 @@ impl Engine {
         Ok(self.submit(new))
     }
 
-    fn force_scheduler<'a>(&self, schedulers: &'a [Scheduler], force: &Force) -> Result<&'a Scheduler, Refusal> {
+    fn force_scheduler<'a>(
+        &self,
+        schedulers: &'a [Scheduler],
+        force: &Force,
+    ) -> Result<(&'a Scheduler, &'a Form), Refusal> {
         if let Some(builder) = &force.builder {
             self.check_builder(builder)?;
         }
@@ -56,9 +62,9 @@ impl Engine {
             let position = self.lookup.scheduler(name);
             let found = position.map(|position| &schedulers[position]);
             let found = found.ok_or_else(|| Refusal::Unknown(format!("there is no scheduler `{name}`")))?;
-            if found.kind != SchedulerKind::Force {
+            let Some(form) = found.form() else {
                 return Err(Refusal::NotAllowed(format!("scheduler `{name}` is not of kind `force`")));
-            }
+            };
             if !lists(found) {
                 let builder = force.builder.as_ref().map_or("", BuilderName::as_str);
                 return Err(Refusal::NotAllowed(format!(
@@ -66,19 +72,20 @@ impl Engine {
                 )));
             }
             self.check_enabled(found)?;
-            return Ok(found);
+            return Ok((found, form));
         }
         let Some(builder) = &force.builder else {
             return Err(Refusal::NotAllowed("a force needs a builder or a scheduler of kind `force`".to_owned()));
         };
-        let mut listing = self.lookup.forcing(builder).iter().map(|position| &schedulers[*position]).peekable();
+        let listing = self.lookup.forcing(builder).iter().map(|position| &schedulers[*position]);
+        let mut listing = listing.filter_map(|scheduler| Some((scheduler, scheduler.form()?))).peekable();
         let first = listing.peek().copied().ok_or_else(|| {
             Refusal::NotAllowed(format!(
                 "no scheduler of kind `force` lists builder `{builder}`; add one, or add the builder to its `builders`"
             ))
         })?;
-        let found = listing.find(|scheduler| !self.is_disabled(&scheduler.name)).unwrap_or(first);
-        self.check_enabled(found)?;
+        let found = listing.find(|(scheduler, _)| !self.is_disabled(&scheduler.name)).unwrap_or(first);
+        self.check_enabled(found.0)?;
         Ok(found)
     }
 
@@ -153,6 +160,21 @@ impl Engine {
             ..NewBuildset::default()
         };
         Ok(self.submit(new))
+    }
+}
+
+/// The properties of a force, or everything that is wrong with its answers.
+fn answers(form: &Form, force: &Force) -> Result<Properties, Vec<Fault>> {
+    let mut faults = Vec::new();
+    if form.reason_required && force.reason.trim().is_empty() {
+        let message = "the reason is missing; say why, for the others".to_owned();
+        faults.push(Fault { field: "reason".to_owned(), message });
+    }
+    faults.extend(form.check_sources(&force.stamps));
+    match form.properties(&force.properties, &force.owner) {
+        Ok(properties) if faults.is_empty() => Ok(properties),
+        Ok(_) => Err(faults),
+        Err(more) => Err(faults.into_iter().chain(more).collect()),
     }
 }
 

@@ -22,7 +22,7 @@ pub(super) fn refusal(scheduler: &Scheduler, change: &Change) -> Option<String> 
         SchedulerKind::Dependent { upstream } => Some(format!("builds when `{upstream}` has passed, not on changes")),
         SchedulerKind::Try { .. } => Some("builds patches, not changes".to_owned()),
         SchedulerKind::Triggerable => Some("builds when a step triggers it, not on changes".to_owned()),
-        SchedulerKind::Force => Some("builds when a person asks, not on changes".to_owned()),
+        SchedulerKind::Force(_) => Some("builds when a person asks, not on changes".to_owned()),
     }
 }
 

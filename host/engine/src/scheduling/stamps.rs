@@ -6,7 +6,7 @@ use std::sync::Arc;
 use stampmill_model::{Build, Change, SourceStamp, TriggerWish};
 
 use crate::config::CodebaseDefault;
-use crate::input::StampChoice;
+use crate::input::{SourceChoice, StampChoice};
 
 /// One stamp for each codebase: where changes touch it, the newest of them says which version; else the default holds.
 pub(super) fn of_changes(codebases: &[CodebaseDefault], changes: &[Arc<Change>]) -> Vec<SourceStamp> {
@@ -44,9 +44,24 @@ pub(super) fn of_default(default: &CodebaseDefault) -> SourceStamp {
     }
 }
 
-/// The stamps of a person's choices.
-pub(super) fn of_choices(codebases: &[CodebaseDefault], choices: &BTreeMap<String, StampChoice>) -> Vec<SourceStamp> {
-    codebases.iter().map(|default| chosen(of_default(default), choices.get(&default.codebase))).collect()
+/// The stamps of a person's choices. Another repository than the default's leaves the default revision behind, as another branch does.
+pub(super) fn of_choices(codebases: &[CodebaseDefault], choices: &BTreeMap<String, SourceChoice>) -> Vec<SourceStamp> {
+    let stamps = codebases.iter().map(|default| {
+        let mut stamp = of_default(default);
+        let Some(choice) = choices.get(&default.codebase) else { return stamp };
+        if let Some(repository) = choice.repository.as_ref().filter(|chosen| **chosen != stamp.repository) {
+            stamp.repository.clone_from(repository);
+            stamp.revision = None;
+            // The operator trusts the repository of the configuration; whoever forces may name any.
+            stamp.trusted = false;
+        }
+        if let Some(project) = &choice.project {
+            stamp.project.clone_from(project);
+        }
+        let version = StampChoice { branch: choice.branch.clone(), revision: choice.revision.clone() };
+        chosen(stamp, Some(&version))
+    });
+    stamps.collect()
 }
 
 /// The stamps for what a build triggers: of the build's own sources, or of the scheduler's defaults where it has none or the latest are

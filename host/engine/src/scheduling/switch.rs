@@ -64,7 +64,7 @@ impl Engine {
             | SchedulerKind::Dependent { .. }
             | SchedulerKind::Try { .. }
             | SchedulerKind::Triggerable
-            | SchedulerKind::Force => {}
+            | SchedulerKind::Force(_) => {}
         }
         if takes_changes(&scheduler.kind) {
             self.plan_batches(scheduler);

@@ -9,7 +9,7 @@ use super::{reason, stamps};
 use crate::Engine;
 use crate::buildset::NewBuildset;
 use crate::config::{Scheduler, SchedulerKind};
-use crate::input::{Answer, Refusal, StampChoice, Try};
+use crate::input::{Answer, Refusal, SourceChoice, Try};
 use crate::properties::{layered, sourced};
 
 impl Engine {
@@ -25,7 +25,7 @@ impl Engine {
             let name = &scheduler.name;
             return Err(Refusal::NotAllowed(format!("no configured worker fits the builders of scheduler `{name}`")));
         }
-        let choice = StampChoice { branch: tried.branch, revision: tried.revision };
+        let choice = SourceChoice { branch: tried.branch, revision: tried.revision, ..SourceChoice::default() };
         let mut stamps = stamps::of_choices(&scheduler.codebases, &BTreeMap::from([(codebase.clone(), choice)]));
         for stamp in stamps.iter_mut().filter(|stamp| stamp.codebase == codebase) {
             stamp.patch = Some(Patch { author: tried.owner.clone(), ..tried.patch.clone() });

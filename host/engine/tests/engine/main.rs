@@ -5,6 +5,7 @@ mod building;
 mod buildsets;
 mod dependent;
 mod explaining;
+mod forcing;
 mod intake;
 mod locking;
 mod merging;

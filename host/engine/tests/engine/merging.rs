@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use stampmill_engine::config::{Builder, ChangeSource, Scheduler};
-use stampmill_engine::input::{Force, Rebuild, StampChoice, Submission};
+use stampmill_engine::input::{Force, Rebuild, SourceChoice, Submission};
 use stampmill_engine::{Answer, Config, Input, OccasionKind, ReplyTo};
 use stampmill_model::{
     BuildEvent, BuildId, BuildState, ChangeId, Outcome, Patch, PropertySource, RequestId, RequestState, SeenChange,
@@ -30,8 +30,12 @@ fn free(world: &mut World) -> Vec<String> {
     started(&world.finish(1, Outcome::Success))
 }
 
-fn choice(branch: &str, revision: Option<&str>) -> BTreeMap<String, StampChoice> {
-    let choice = StampChoice { branch: Some(branch.to_owned()), revision: revision.map(str::to_owned) };
+fn choice(branch: &str, revision: Option<&str>) -> BTreeMap<String, SourceChoice> {
+    let choice = SourceChoice {
+        branch: Some(branch.to_owned()),
+        revision: revision.map(str::to_owned),
+        ..SourceChoice::default()
+    };
     [(String::new(), choice)].into()
 }
 

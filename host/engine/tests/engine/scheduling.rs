@@ -1,5 +1,5 @@
 use stampmill_engine::config::{CodebaseDefault, Scheduler, SchedulerKind};
-use stampmill_engine::input::{Force, StampChoice, Submission};
+use stampmill_engine::input::{Force, SourceChoice, Submission};
 use stampmill_engine::{Answer, Config, Effect, Input, ReplyTo};
 use stampmill_model::{
     BuildsetId, ChangeId, Milliseconds, PropertySource, RequestId, SeenChange, SourceStamp, Verdict,
@@ -329,9 +329,10 @@ fn a5_10_a_force_may_say_scheduler_revision_priority_properties_and_worker() {
     let pinned = CodebaseDefault { revision: Some("r0".to_owned()), ..CodebaseDefault::default() };
     let by_hand = Scheduler { codebases: vec![pinned], ..on_force("by-hand", &["linux", "mac"]) };
     let mut world = with(vec![by_hand]);
-    let choice = |branch: Option<&str>, revision: Option<&str>| StampChoice {
+    let choice = |branch: Option<&str>, revision: Option<&str>| SourceChoice {
         branch: branch.map(str::to_owned),
         revision: revision.map(str::to_owned),
+        ..SourceChoice::default()
     };
     world.force(Force {
         scheduler: Some("by-hand".into()),
@@ -380,7 +381,7 @@ fn a_force_that_can_not_be_is_refused_with_the_mend() {
     );
     assert_eq!(refused(Force { scheduler: Some("x".into()), ..force("linux") }), "there is no scheduler `x`");
     assert_eq!(refused(Force::default()), "a force needs a builder or a scheduler of kind `force`");
-    let stamps = [("core".to_owned(), StampChoice::default())].into();
+    let stamps = [("core".to_owned(), SourceChoice::default())].into();
     assert_eq!(refused(Force { stamps, ..force("linux") }), "scheduler `by-hand` has no codebase `core`; it has ``");
     assert_eq!(refused(Force { worker: Some("w9".into()), ..force("linux") }), "there is no worker `w9`");
     assert_eq!(

@@ -8,6 +8,7 @@ use stampmill_engine::config::{
     Builder, ChangeSource, ChangeSourceKind, CodebaseDefault, OccasionKind, Reporter, Scheduler, SchedulerKind, Worker,
     WorkerChoice,
 };
+use stampmill_engine::form::Form;
 use stampmill_engine::input::{Force, Polled, Trouble};
 use stampmill_model::{
     Digest, Grant, Job, Milliseconds, PluginRef, Properties, Property, PropertySource, SeenChange, StepPlan, Tier,
@@ -113,7 +114,7 @@ pub(crate) fn on_quiet_main(name: &str, seconds: u64, builders: &[&str]) -> Sche
 }
 
 pub(crate) fn on_force(name: &str, builders: &[&str]) -> Scheduler {
-    scheduler(name, SchedulerKind::Force, builders)
+    scheduler(name, SchedulerKind::Force(Form::default()), builders)
 }
 
 pub(crate) fn with_codebases(scheduler: Scheduler, names: &[&str]) -> Scheduler {

@@ -251,6 +251,13 @@ pub(crate) enum PluginCommand {
 }
 
 /// `name=text`, or `name:=JSON`.
+fn parse_file(text: &str) -> Result<(String, std::path::PathBuf), String> {
+    match text.split_once('=') {
+        Some((name, path)) if !name.is_empty() && !path.is_empty() => Ok((name.to_owned(), path.into())),
+        _ => Err("write NAME=PATH".to_owned()),
+    }
+}
+
 fn parse_property(text: &str) -> Result<(String, serde_json::Value), String> {
     let Some((name, value)) = text.split_once('=') else {
         return Err("write NAME=VALUE, or NAME:=JSON".to_owned());

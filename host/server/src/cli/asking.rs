@@ -1,21 +1,53 @@
 //! Commands that start, end and list builds.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::{Map, Value, json};
 
 use super::arguments::{ApproveArgs, BuildsArgs, BuildsState, CancelArgs, ForceArgs, RebuildArgs, TargetArgs};
 use super::connection::Connection;
+use super::failure::Failure;
 use super::output::{first_line, say, say_json, table};
 use super::waiting::{builds as newest_builds, named_build, until_complete};
 use super::wire::{Made, read};
+use crate::config::PARAMETER_FILE_BYTES_MAX;
 
 /// Builds now.
-pub(crate) async fn force(args: ForceArgs) -> anyhow::Result<ExitCode> {
+pub(crate) async fn force(mut args: ForceArgs) -> anyhow::Result<ExitCode> {
+    for (name, path) in std::mem::take(&mut args.files) {
+        let text = file_text(&name, &path)?;
+        args.properties.push((name, Value::String(text)));
+    }
     let connection = Connection::new(&args.target)?;
-    let answer = connection.post(&["builders", &args.builder, "force"], &force_body(&args)).await?;
+    let path = match (&args.builder, &args.scheduler) {
+        (Some(builder), _) => ["builders", builder, "force"],
+        (None, scheduler) => ["schedulers", scheduler.as_deref().unwrap_or_default(), "force"],
+    };
+    let answer = connection.post(&path, &force_body(&args)).await?;
     made(&connection, answer, args.wait, args.json).await
+}
+
+/// What a file holds, if a property can hold it.
+fn file_text(name: &str, path: &Path) -> anyhow::Result<String> {
+    let unreadable = |error: std::io::Error| {
+        Failure::refused(format!("`{}` for property `{name}` can't be read: {error}", path.display()))
+    };
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    file.take(PARAMETER_FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > PARAMETER_FILE_BYTES_MAX {
+        let path = path.display();
+        return Err(Failure::refused(format!(
+            "`{path}` has more than {PARAMETER_FILE_BYTES_MAX} bytes, and property `{name}` holds no more; shorten it"
+        )));
+    }
+    String::from_utf8(bytes).map_err(|_| {
+        let path = path.display();
+        Failure::refused(format!("`{path}` is no text in UTF-8, and property `{name}` holds no other; encode it"))
+    })
 }
 
 /// What is not told is left out, so that the scheduler's defaults hold.
@@ -35,11 +67,18 @@ pub(super) fn force_body(args: &ForceArgs) -> Value {
     put("properties", (!properties.is_empty()).then(|| json!(properties)));
     match &args.codebase {
         Some(codebase) => {
-            put("codebases", Some(json!({ codebase: { "branch": args.branch, "revision": args.revision } })))
+            let said = [("branch", &args.branch), ("revision", &args.revision)];
+            let asked = [("repository", &args.repository), ("project", &args.project)];
+            // An older host knows the first two only.
+            let asked = asked.into_iter().filter(|(_, text)| text.is_some());
+            let choice: BTreeMap<_, _> = said.into_iter().chain(asked).collect();
+            put("codebases", Some(json!({ codebase: choice })))
         }
         None => {
             put("branch", text(&args.branch));
             put("revision", text(&args.revision));
+            put("repository", text(&args.repository));
+            put("project", text(&args.project));
         }
     }
     Value::Object(body)

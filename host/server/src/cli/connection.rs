@@ -190,7 +190,10 @@ impl Connection {
         let bytes = self.body(response).await.unwrap_or_default();
         let told = serde_json::from_slice::<Value>(&bytes).ok();
         let message = told.as_ref().and_then(|told| told.pointer("/error/message")).and_then(Value::as_str);
-        let mut text = message.map_or_else(|| format!("the host at {} answers {status}", self.shown()), clean_lines);
+        let mut text = match fields_of(told.as_ref()).as_slice() {
+            several @ [_, _, ..] => format!("{} answers can't be taken:\n  {}", several.len(), several.join("\n  ")),
+            _ => message.map_or_else(|| format!("the host at {} answers {status}", self.shown()), clean_lines),
+        };
         if status == StatusCode::UNAUTHORIZED {
             text.push_str(match self.token {
                 None => "; give it with --token or STAMPMILL_TOKEN, made by `stampmill token create`",
@@ -207,6 +210,13 @@ impl Connection {
         }
         .into()
     }
+}
+
+/// What is wrong with each answer to a form.
+fn fields_of(told: Option<&Value>) -> Vec<String> {
+    let fields = told.and_then(|told| told.pointer("/error/fields")).and_then(Value::as_array);
+    let message = |field: &Value| field["message"].as_str().map(clean_lines);
+    fields.into_iter().flatten().filter_map(message).collect()
 }
 
 /// Whether others may read what is sent there: plain HTTP that leaves this machine. A name other than `localhost` may lead anywhere.

@@ -13,6 +13,15 @@ pub(crate) const TERMINAL_COLUMNS: usize = 120;
 /// Length of a name: it becomes part of URLs, directories and table rows.
 pub(crate) const NAME_CHARS_MAX: usize = 100;
 
+/// Parameters of a force scheduler, groups included: nobody fills in more.
+pub(crate) const PARAMETERS_MAX: usize = 100;
+/// Groups around a parameter: each is a frame within a frame.
+pub(crate) const PARAMETER_GROUPS_MAX: usize = 4;
+/// Choices of a parameter: a longer list is no choice any more.
+pub(crate) const CHOICES_MAX: usize = 200;
+/// A file that becomes a property: properties are stored with each build, anew with each news of a step.
+pub(crate) const PARAMETER_FILE_BYTES_MAX: u64 = 64 * 1024;
+
 /// Pause between two polls: quick enough for people, slow enough for a forge with a hundred sources.
 pub(crate) const POLL_EVERY: Milliseconds = Milliseconds::from_seconds(60);
 /// Shortest pause between two polls: less is an endless loop in other words.

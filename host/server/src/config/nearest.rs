@@ -14,7 +14,7 @@ pub(crate) fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>)
 
 /// The mend for a name that is not there: the nearest, or all of them.
 pub(crate) fn did_you_mean<'a>(wrong: &str, what: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    const SHOWN: usize = 20;
+    const SHOWN: usize = 30;
     let known: Vec<&str> = known.into_iter().collect();
     if let Some(name) = nearest(wrong, known.iter().copied()) {
         return format!("did you mean `{name}`?");

@@ -1,12 +1,14 @@
 //! The file as written: every key read into its type, nothing looked up yet. Sections in the order in which data flows through them.
 
 mod building;
+mod form;
 mod intake;
 mod surroundings;
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use stampmill_engine::form::{Entry, SourceField};
 use stampmill_model::{LockAccess, LockScope, Milliseconds, Tier};
 use toml::de::DeTable;
 
@@ -114,6 +116,9 @@ pub(super) struct Scheduler {
     pub(super) properties: BTreeMap<String, Value>,
     pub(super) approve_untrusted: bool,
     pub(super) reason: String,
+    /// What a force scheduler asks of people.
+    pub(super) entries: Vec<Entry>,
+    pub(super) reason_required: bool,
     pub(super) span: Span,
 }
 
@@ -123,6 +128,8 @@ pub(super) struct Codebase {
     pub(super) repository: String,
     pub(super) branch: Option<String>,
     pub(super) revision: Option<String>,
+    /// What people may choose of it.
+    pub(super) ask: Option<At<Vec<SourceField>>>,
 }
 
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! The configuration as operators meet it: what loads, and what each mistake says.
 
 mod bad_input;
+mod forms;
 mod granting;
 mod outline;
 mod pins;

@@ -217,6 +217,7 @@ fn catalogue() -> Catalogue {
             revision: None,
         }],
         filters: vec![],
+        form: (kind == "force").then(stampmill_service::Form::default),
     };
     Catalogue {
         title: "Mill & <i>Co".into(),

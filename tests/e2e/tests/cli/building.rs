@@ -136,6 +136,44 @@ async fn a5_10_a_force_waits_for_its_build_and_ends_by_its_result() -> anyhow::R
 }
 
 #[tokio::test]
+async fn a5_10_a_force_answers_what_its_scheduler_asks() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    let (_repository, host) = up(&place).await?;
+    std::fs::write(host.place.join("NEWS"), "more\nof it\n")?;
+    let asked = fine(&host, &["scheduler", "list", "--json"]).await?.json()?;
+    let form = &asked["items"][2]["form"];
+    let names: Vec<_> = form["parameters"].as_array().into_iter().flatten().map(|it| it["name"].clone()).collect();
+    assert_eq!(names, ["level", "version", "notes", "upload.tries", "upload.to"], "{form:#}");
+    assert_eq!(form["reason_required"], false);
+    let question = json!({
+        "name": "upload.tries", "label": "", "kind": "int", "required": false, "hide": false, "default": 3, "regex": null,
+        "min": 1, "max": 9, "choices": [], "strict": false, "multiple": false, "max_size": null,
+    });
+    assert_eq!(form["parameters"][3], question);
+    assert_eq!(
+        (&form["parameters"][1]["regex"], &form["parameters"][2]["max_size"]),
+        (&json!("v[0-9]+"), &json!(65_536))
+    );
+    assert_eq!(asked["items"][2]["codebases"][0]["ask"], json!(["revision"]));
+    assert_eq!((&asked["items"][0]["form"], &asked["items"][0]["codebases"][0]["ask"]), (&json!(null), &json!([])));
+
+    let news = host.place.join("NEWS");
+    let news = format!("notes={}", news.to_str().context("a path is text")?);
+    let answers = ["-p", "version=v12", "-p", "upload.tries=5", "-p", "upload.to:=[\"b\",\"a\"]", "--file", &news];
+    let said = fine(&host, &[&["force", "--scheduler", "release", "--wait"][..], &answers].concat()).await?;
+    assert!(said.out.contains("build linux/1: success"), "{said:?}");
+    let build = host.get("/api/v1/builds/1").await?;
+    let property = |name: &str| build["properties"][name].clone();
+    assert_eq!(property("level"), json!({ "value": "deep", "source": "Force" }), "the default reaches the build");
+    assert_eq!(property("upload"), json!({ "value": { "tries": 5, "to": ["b", "a"] }, "source": "Force" }));
+    assert_eq!((&property("version")["value"], &property("notes")["value"]), (&json!("v12"), &json!("more\nof it\n")));
+    let log = fine(&host, &["log", "1", "run"]).await?;
+    assert!(log.out.contains("the level is deep"), "{log:?}");
+    host.end(Signal::SIGTERM).await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_log_is_followed_to_the_end_of_its_build_and_a_build_is_cancelled() -> anyhow::Result<()> {
     let place = Place::new()?;
     let (_repository, host) = up(&place).await?;

@@ -31,6 +31,21 @@ kind = "force"
 codebases.app = {{ repository = "{repository}", branch = "main" }}
 builders = ["linux", "slow"]
 
+[[scheduler]]
+name = "release"
+kind = "force"
+codebases.app = {{ repository = "{repository}", branch = "main", ask = ["revision"] }}
+builders = ["linux"]
+parameter = [
+  {{ kind = "choice", name = "level", choices = ["plain", "deep"], default = "deep" }},
+  {{ kind = "string", name = "version", regex = "v[0-9]+", required = true }},
+  {{ kind = "file", name = "notes" }},
+  {{ kind = "group", name = "upload", parameter = [
+    {{ kind = "int", name = "tries", min = 1, max = 9, default = 3 }},
+    {{ kind = "choice", name = "to", choices = ["a", "b"], multiple = true }},
+  ] }},
+]
+
 [[job]]
 name = "check"
 [[job.step]]

@@ -14,6 +14,10 @@ use super::Time;
 pub(crate) struct StampChoice {
     pub branch: Option<String>,
     pub revision: Option<String>,
+    /// Where the scheduler asks for it.
+    pub repository: Option<String>,
+    /// Where the scheduler asks for it.
+    pub project: Option<String>,
 }
 
 /// A wish to force builds.
@@ -27,8 +31,13 @@ pub(crate) struct ForceBody {
     pub branch: Option<String>,
     /// For the only codebase of the scheduler.
     pub revision: Option<String>,
+    /// For the only codebase of the scheduler, where it asks for it.
+    pub repository: Option<String>,
+    /// For the only codebase of the scheduler, where it asks for it.
+    pub project: Option<String>,
     /// By codebase, where there are several.
     pub codebases: BTreeMap<String, StampChoice>,
+    /// Of the builds. Where the scheduler has parameters (`form` of `GET /api/v1/schedulers`) these are their answers, by their names.
     pub properties: BTreeMap<String, Value>,
     pub priority: Option<i32>,
     /// Only on this worker.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, ValueEnum};
 use serde_json::Value;
 
-use super::parse_property;
+use super::{parse_file, parse_property};
 
 /// Which host.
 #[derive(Args, Clone, Debug)]
@@ -83,14 +83,17 @@ pub(crate) struct ChangeArgs {
 /// A forced build.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-A force scheduler of the configuration must list the builder.
+A force scheduler of the configuration must list the builder. Where that scheduler has parameters, --property and --file give their values;
+`stampmill scheduler list --json` shows which there are.
 
 Examples:
   stampmill force linux --wait
-  stampmill force linux --branch topic --reason 'try the new compiler' --property tests=all")]
+  stampmill force linux --branch topic --reason 'try the new compiler' --property tests=all
+  stampmill force --scheduler release -p version=v1.2 -p 'targets:=[\"linux\",\"bsd\"]' --file notes=NEWS.md")]
 pub(crate) struct ForceArgs {
-    /// The builder
-    pub(crate) builder: String,
+    /// The builder; without it all builders of the scheduler
+    #[arg(required_unless_present = "scheduler")]
+    pub(crate) builder: Option<String>,
     /// End with the build; exit code by its result
     #[arg(long)]
     pub(crate) wait: bool,
@@ -100,12 +103,21 @@ pub(crate) struct ForceArgs {
     /// The revision to build
     #[arg(long)]
     pub(crate) revision: Option<String>,
-    /// The codebase that --branch and --revision are of
+    /// The repository to build from, where the scheduler asks for it
+    #[arg(long, value_name = "URL")]
+    pub(crate) repository: Option<String>,
+    /// The project of the sources, where the scheduler asks for it
+    #[arg(long)]
+    pub(crate) project: Option<String>,
+    /// The codebase that --branch, --revision, --repository and --project are of
     #[arg(long)]
     pub(crate) codebase: Option<String>,
     /// A property of the build, such as `tests=quick`; `:=` takes JSON
     #[arg(short, long = "property", value_name = "NAME=VALUE", value_parser = parse_property)]
     pub(crate) properties: Vec<(String, Value)>,
+    /// A property whose value is the text of this file
+    #[arg(long = "file", value_name = "NAME=PATH", value_parser = parse_file)]
+    pub(crate) files: Vec<(String, PathBuf)>,
     /// Why, for people
     #[arg(short = 'm', long, default_value = "", hide_default_value = true)]
     pub(crate) reason: String,

@@ -2,7 +2,7 @@
 
 use stampmill_model::Milliseconds;
 
-use super::{ChangeSource, Codebase, Scheduler, SchedulerKind, flag, name, optional, properties, usage};
+use super::{ChangeSource, Codebase, Scheduler, SchedulerKind, flag, form, name, optional, properties, usage};
 use crate::config::finding::Problem;
 use crate::config::limits;
 use crate::config::reader::{At, Table};
@@ -50,6 +50,8 @@ pub(super) fn scheduler(table: &mut Table<'_>) -> Option<Scheduler> {
     let properties = properties(table);
     let approve_untrusted = flag(table, "approve-untrusted", false);
     let reason = optional(table, "reason").unwrap_or_default();
+    let entries = form::entries(table);
+    let reason_required = flag(table, "reason-required", false);
     let scheduler = Scheduler {
         name: name?,
         kind: kind?,
@@ -71,6 +73,8 @@ pub(super) fn scheduler(table: &mut Table<'_>) -> Option<Scheduler> {
         properties,
         approve_untrusted,
         reason,
+        entries,
+        reason_required,
         span: table.span.clone(),
     };
     check_keys_of_kind(table, &scheduler);
@@ -94,9 +98,10 @@ fn codebases(table: &Table<'_>) -> Vec<Codebase> {
         let repository = entry.required_text("repository", "repository = \"https://…\"");
         let branch = optional(&entry, "branch");
         let revision = optional(&entry, "revision");
+        let ask = entry.choices("ask", &form::SOURCE_FIELDS);
         entry.finish();
         let Some(repository) = repository else { continue };
-        codebases.push(Codebase { name, repository: repository.value, branch, revision });
+        codebases.push(Codebase { name, repository: repository.value, branch, revision, ask });
     }
     codebases
 }
@@ -114,7 +119,7 @@ fn filters(table: &Table<'_>) -> Vec<super::Use> {
 /// Keys that mean nothing for the kind are mistakes: they look as if they did something.
 fn check_keys_of_kind(table: &Table<'_>, scheduler: &Scheduler) {
     use SchedulerKind::{AnyBranch, Dependent, Force, Nightly, Periodic, SingleBranch, Triggerable, Try};
-    let keys: [(&str, &[SchedulerKind], &str); 11] = [
+    let keys: [(&str, &[SchedulerKind], &str); 13] = [
         ("branch", &[SingleBranch, Nightly], "single-branch` and `nightly"),
         ("branches", &[AnyBranch], "any-branch"),
         ("stable-for", &[SingleBranch, AnyBranch], "single-branch` and `any-branch"),
@@ -125,6 +130,8 @@ fn check_keys_of_kind(table: &Table<'_>, scheduler: &Scheduler) {
         ("force-at", &[Nightly], "nightly"),
         ("upstream", &[Dependent], "dependent"),
         ("trusted", &[Try], "try"),
+        ("parameter", &[Force], "force"),
+        ("reason-required", &[Force], "force"),
         ("filter", &[SingleBranch, AnyBranch, Nightly], "single-branch`, `any-branch` and `nightly"),
     ];
     let kind = scheduler.kind.value;
@@ -151,6 +158,7 @@ fn check_keys_of_kind(table: &Table<'_>, scheduler: &Scheduler) {
         SingleBranch | AnyBranch | Try | Triggerable | Force => {}
     }
     check_nightly(table, scheduler);
+    check_force(table, scheduler);
     if kind == Dependent
         && let Some(place) = table.key_span("codebases")
     {
@@ -159,6 +167,23 @@ fn check_keys_of_kind(table: &Table<'_>, scheduler: &Scheduler) {
         table.sink().report(
             problem.label("without effect").mend("remove it: the sources are those of the scheduler in `upstream`"),
         );
+    }
+}
+
+/// What people are asked means nothing when nobody is asked.
+fn check_force(table: &Table<'_>, scheduler: &Scheduler) {
+    if scheduler.kind.value != SchedulerKind::Force {
+        for (codebase, ask) in scheduler.codebases.iter().filter_map(|it| Some((&it.name.value, it.ask.as_ref()?))) {
+            let message = format!("`ask` of codebase `{codebase}` means nothing here: nobody is asked");
+            let problem = Problem::error(ask.span.clone(), message).also(scheduler.kind.span.clone(), "the kind");
+            table.sink().report(problem.label("without effect").mend("it belongs to kind `force`"));
+        }
+    }
+    if scheduler.reason_required
+        && let Some(place) = table.key_span("reason")
+    {
+        let message = format!("`reason` of {} is never seen, for `reason-required` makes people give one", table.what);
+        table.sink().report(Problem::error(place, message).label("without effect").mend("remove one of them"));
     }
 }
 

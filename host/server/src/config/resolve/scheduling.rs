@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use stampmill_engine::calendar::{Calendar, CalendarError};
 use stampmill_engine::config as engine;
+use stampmill_engine::form::Form;
 use stampmill_model::{Milliseconds, PropertySource};
 use stampmill_runtime::Kind;
 
@@ -147,7 +148,14 @@ fn kind(scheduler: &raw::Scheduler, sink: &Sink) -> Option<engine::SchedulerKind
         }
         raw::SchedulerKind::Try => engine::SchedulerKind::Try { trusted: scheduler.trusted },
         raw::SchedulerKind::Triggerable => engine::SchedulerKind::Triggerable,
-        raw::SchedulerKind::Force => engine::SchedulerKind::Force,
+        raw::SchedulerKind::Force => {
+            let asked = |codebase: &raw::Codebase| Some((codebase.name.value.clone(), codebase.ask.clone()?.value));
+            engine::SchedulerKind::Force(Form {
+                entries: scheduler.entries.clone(),
+                reason_required: scheduler.reason_required,
+                sources: scheduler.codebases.iter().filter_map(asked).collect(),
+            })
+        }
     })
 }
 

@@ -19,6 +19,7 @@ const TABLES: [(&str, &str); 20] = [
     ("[codebases]\nzzz = 1", "/$defs/codebases"),
     ("[[scheduler]]\nzzz = 1", "/$defs/scheduler"),
     ("[[scheduler]]\ncodebases.a = { zzz = 1 }", "/$defs/codebase"),
+    ("[[scheduler]]\n[[scheduler.parameter]]\nzzz = 1", "/$defs/parameter"),
     ("[[scheduler]]\nfilter = [{ zzz = 1 }]", "/$defs/filter"),
     ("[[job]]\nzzz = 1", "/$defs/job"),
     ("[[job]]\n[[job.step]]\nzzz = 1", "/$defs/step"),
