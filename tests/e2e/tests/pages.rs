@@ -3,6 +3,7 @@
 mod pages {
     pub(crate) mod scene;
 
+    mod asking;
     mod logs;
     mod looks;
     mod people;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// A form is a few lines that a person typed.
-pub(crate) const FORM_BYTES_MAX: usize = 256 * 1024;
+/// A form is a few lines that a person typed, and files of 128 KiB together, of which an encoded byte may take three.
+pub(crate) const FORM_BYTES_MAX: usize = 512 * 1024;
 /// A form must be here after this long.
 pub(crate) const FORM_TIMEOUT: Duration = Duration::from_secs(30);
 /// Lines of a log on one page without a script; with their numbers they fit in 30 KB.

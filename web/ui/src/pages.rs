@@ -7,6 +7,7 @@ pub(crate) mod builders;
 pub(crate) mod buildset;
 pub(crate) mod change;
 pub(crate) mod changes;
+pub(crate) mod force;
 mod halts;
 pub(crate) mod home;
 pub(crate) mod log;

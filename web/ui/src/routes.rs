@@ -5,7 +5,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use stampmill_service::{Action, Permission};
 
 use crate::pages::{
-    about, build, builder, builders, buildset, change, changes, home, log, login, plugins, schedulers, workers,
+    about, build, builder, builders, buildset, change, changes, force, home, log, login, plugins, schedulers, workers,
 };
 use crate::{Ui, assets};
 
@@ -46,7 +46,7 @@ pub fn routes() -> Vec<Route> {
         page("/", READ, home::show),
         page("/builders", READ, builders::show),
         page("/builders/{name}", READ, builder::show),
-        form("/builders/{name}/force", needs(Action::Force), builder::force),
+        form("/builders/{name}/force", needs(Action::Force), force::force),
         page("/builds/{id}", READ, build::show),
         form("/builds/{id}/cancel", needs(Action::Cancel), build::cancel),
         form("/builds/{id}/rebuild", needs(Action::Rebuild), build::rebuild),

@@ -503,6 +503,28 @@
     }
   }
 
+  // ---- files whose text goes into a field
+
+  for (const picker of document.querySelectorAll("input[data-into]")) {
+    const into = document.getElementById(picker.dataset.into);
+    picker.hidden = false;
+    picker.addEventListener("change", async () => {
+      const file = picker.files[0], most = Number(picker.dataset.most);
+      let trouble = "";
+      if (file && file.size > most) {
+        trouble = `The file has ${file.size} bytes, and at most ${most} are taken.`;
+      } else if (file) {
+        try {
+          into.value = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(await file.arrayBuffer());
+        } catch {
+          trouble = "The file is no text in UTF-8.";
+        }
+      }
+      picker.setCustomValidity(trouble);
+      picker.reportValidity();
+    });
+  }
+
   const box = document.getElementById("log");
   if (box) new LogView(box);
 })();

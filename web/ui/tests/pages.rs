@@ -175,10 +175,10 @@ async fn a_force_form_asks_for_what_was_typed() {
     let (cookie, csrf) = house.log_in(Role::Developer).await;
     let own = [("cookie", cookie.as_str()), ("host", "ci.example"), ("origin", "http://ci.example")];
     let page = get(&house, "/builders/linux", &own).await.text;
-    assert!(page.contains(&format!("value=\"{csrf}\"")) && page.contains("name=\"branch.app\""), "{page}");
+    assert!(page.contains(&format!("value=\"{csrf}\"")) && page.contains("name=\"codebases.app.branch\""), "{page}");
 
     let form = format!(
-        "csrf={csrf}&scheduler=force&reason=a+%26+b&branch.app=fix%2Fx&revision.app=&properties=a%3D1%0D%0Ab%3D+x%3Dy"
+        "csrf={csrf}&scheduler=force&reason=a+%26+b&codebases.app.branch=fix%2Fx&codebases.app.revision=&properties=a%3D1%0D%0Ab%3D+x%3Dy"
     );
     let answer = send(&house, "POST", "/builders/linux/force", &own, &form).await;
     assert_eq!((answer.status, answer.headers["location"].to_str().unwrap()), (StatusCode::SEE_OTHER, "/buildsets/3"));

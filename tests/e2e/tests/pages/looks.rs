@@ -14,6 +14,7 @@ fn every_page(build: u64) -> Vec<(String, &'static str)> {
         ("/", "gated"),
         ("/builders", "hostile"),
         ("/builders/gated", "waits for the test"),
+        ("/builders/asked", "asks <b>"),
         ("/changes", "Make the page wide"),
         ("/changes/1", "Make the page wide"),
         ("/schedulers", "by-hand"),
@@ -122,7 +123,7 @@ async fn the_look_at_a_page_is_a_careful_one(tab: &Tab, scene: &Scene) -> anyhow
     Ok(())
 }
 
-async fn faults_of(tab: &Tab, scene: &Scene, path: &str) -> anyhow::Result<Vec<String>> {
+pub(crate) async fn faults_of(tab: &Tab, scene: &Scene, path: &str) -> anyhow::Result<Vec<String>> {
     let missing = !matches!(tab.status(), Some(200));
     let mut faults: Vec<String> = tab.troubles();
     // The browser notes the status of a page that is not there; it is the page that was asked for.
@@ -151,6 +152,7 @@ async fn the_keyboard_reaches_everything_and_shows_where_it_is() -> anyhow::Resu
     for path in [
         "/".to_owned(),
         "/builders/gated".to_owned(),
+        "/builders/asked".to_owned(),
         format!("/builds/{build}"),
         format!("/builds/{build}/steps/0/logs/stdio"),
     ] {
@@ -161,7 +163,7 @@ async fn the_keyboard_reaches_everything_and_shows_where_it_is() -> anyhow::Resu
         assert_eq!(tab.eval("document.activeElement.getBoundingClientRect().left >= 0").await?, true, "{path}");
         // Everything that can be clicked, except what is drawn by the thousand.
         let wanted = tab
-            .eval("[...document.querySelectorAll('a[href], button, input:not([type=hidden]), textarea, summary, [tabindex=\"0\"]')]\
+            .eval("[...document.querySelectorAll('a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex=\"0\"]')]\
                 .filter((it) => it.checkVisibility() && !it.closest('#log .line'))\
                 .map((it, i) => { it.order = i; return it.outerHTML.slice(0, 120); })")
             .await?;

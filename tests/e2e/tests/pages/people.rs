@@ -82,7 +82,7 @@ async fn a5_10_a_build_is_forced_cancelled_and_repeated_by_whoever_may_and_by_no
     assert_eq!(post(&ann, "/builders/gated/force", &json!({ "scheduler": "by-hand" })).await?, 403, "without token");
     ann.click(".force > summary").await?;
     ann.fill("[name=reason]", "to see <b>it</b>").await?;
-    ann.fill("[name='branch.app']", "topic/ü").await?;
+    ann.fill("[name='codebases.app.branch']", "topic/ü").await?;
     ann.fill("[name=properties]", "no equals sign").await?;
     ann.leads_on(ann.click(".force button[type=submit]")).await?;
     ann.shows("\"no equals sign\" has no `=`; write name=value").await?;
@@ -92,7 +92,7 @@ async fn a5_10_a_build_is_forced_cancelled_and_repeated_by_whoever_may_and_by_no
         ann.click(".force > summary").await?;
     }
     ann.fill("[name=reason]", "to see <b>it</b>").await?;
-    ann.fill("[name='branch.app']", "topic/ü").await?;
+    ann.fill("[name='codebases.app.branch']", "topic/ü").await?;
     ann.fill("[name=properties]", "color=red & <blue>\nempty=").await?;
     ann.leads_on(ann.click(".force button[type=submit]")).await?;
     ann.until("/^\\/buildsets\\/\\d+$/.test(location.pathname)").await?;

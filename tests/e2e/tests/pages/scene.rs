@@ -117,6 +117,28 @@ kind = "force"
 codebases.app = {{ repository = "https://git.example/app.git", branch = "main" }}
 builders = ["gated", "hostile", "long"]
 
+[[scheduler]]
+name = "release"
+kind = "force"
+reason-required = true
+codebases.app = {{ repository = "https://git.example/app.git", branch = "main", ask = ["revision"] }}
+builders = ["asked"]
+parameter = [
+  {{ kind = "string", name = "version", label = "Which version <b>", regex = "v[0-9]+", required = true }},
+  {{ kind = "text", name = "notes" }},
+  {{ kind = "int", name = "jobs", min = 1, max = 9, default = 4 }},
+  {{ kind = "bool", name = "deploy" }},
+  {{ kind = "choice", name = "which", choices = ["quick", "all"], default = "all" }},
+  {{ kind = "group", label = "Upload", parameter = [
+    {{ kind = "choice", name = "targets", choices = ["linux", "bsd"], multiple = true, required = true }},
+    {{ kind = "group", name = "upload", parameter = [{{ kind = "bool", name = "public", default = true }}] }},
+  ] }},
+  {{ kind = "choice", name = "extra", choices = ["one"], strict = false }},
+  {{ kind = "user", name = "by" }},
+  {{ kind = "file", name = "changes", max-size = "1KiB" }},
+  {{ kind = "string", name = "kind", default = "release", hide = true }},
+]
+
 [[job]]
 name = "gated"
 [[job.step]]
@@ -169,6 +191,11 @@ name = "gated"
 job = "gated"
 project = "app"
 description = "waits for the test"
+
+[[builder]]
+name = "asked"
+job = "gated"
+description = "asks <b>"
 
 [[builder]]
 name = "hostile"
