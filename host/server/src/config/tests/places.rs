@@ -13,7 +13,7 @@ fn schema() -> Value {
 }
 
 /// An unknown key in a table, and where the schema describes that table.
-const TABLES: [(&str, &str); 20] = [
+const TABLES: [(&str, &str); 21] = [
     ("zzz = 1", ""),
     ("[[change-source]]\nzzz = 1", "/$defs/change-source"),
     ("[codebases]\nzzz = 1", "/$defs/codebases"),
