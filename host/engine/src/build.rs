@@ -7,11 +7,12 @@ use std::sync::Arc;
 use stampmill_model::{Build, BuildEvent, BuildId, BuildState, Outcome, RequestId, Wall, WorkerName};
 
 use crate::Engine;
-use crate::buildset::changes_of;
+use crate::buildset::{End, changes_of};
 use crate::config::OccasionKind;
 use crate::input::{Answer, Refusal};
 use crate::outbox::Key;
 use crate::output::{Effect, Write};
+use crate::retrying::is_asked_for;
 use crate::scheduling::awaited_sets;
 
 /// A build that has not ended.
@@ -47,8 +48,12 @@ pub(crate) enum Tried {
     No,
     /// A try that is nobody's fault: its worker was stopped in order. The request goes back however many there were.
     Stopped,
-    /// A try that was lost.
+    /// A try that was lost with its worker.
     Lost,
+    /// A try after which a step asked for another.
+    Asked,
+    /// A try that ended like this for a cause that its builder lists.
+    Failed(Outcome),
 }
 
 impl Ending {
@@ -114,13 +119,18 @@ impl Engine {
                 }
                 self.finish_build(id, ending);
             }
-            BuildEvent::Finished { outcome, summary, at } => {
+            BuildEvent::Finished { outcome, summary, at, program } => {
+                let build = Arc::clone(&open.build);
                 let is_cancelled = matches!(open.build.state, BuildState::Cancelling { .. });
                 let outcome = if is_cancelled && outcome == Outcome::Retry { Outcome::Cancelled } else { outcome };
                 // A worker that is being stopped takes its builds with it, however often that happens; they are not at fault.
                 let is_stopped = outcome == Outcome::Retry && self.is_leaving(worker);
-                let tried = if is_stopped { Tried::Stopped } else { Tried::Lost };
-                self.finish_build(id, Ending { outcome, summary, at, tried });
+                let not_stopped = if is_asked_for(&build) { Tried::Asked } else { Tried::Lost };
+                let tried = if is_stopped { Tried::Stopped } else { not_stopped };
+                let ending = Ending { outcome, summary, at, tried };
+                let ending = if is_cancelled { ending } else { self.or_retry(&build, ending, program) };
+                drop(build);
+                self.finish_build(id, ending);
             }
             BuildEvent::Triggered { step, wish } => self.trigger(id, step, *wish),
             event @ (BuildEvent::Accepted
@@ -201,7 +211,7 @@ impl Engine {
                 | Outcome::Failure
                 | Outcome::Skipped
                 | Outcome::Exception
-                | Outcome::Cancelled => self.complete_request(request, ending.outcome, Some(id)),
+                | Outcome::Cancelled => self.complete_request(request, End::Built(id, ending.outcome)),
             }
         }
         for change in changes {
@@ -220,18 +230,18 @@ impl Engine {
 
     /// A request goes back to the queue, unless it has had its tries.
     fn try_again(&mut self, id: RequestId, build: BuildId, tried: Tried) {
-        let most = self.config.limits.attempts;
         let Some(request) = self.requests.get_mut(&id).map(Arc::make_mut) else { return };
         match tried {
             Tried::No => request.attempts = request.attempts.saturating_sub(1),
             Tried::Stopped => {}
-            Tried::Lost => request.losses += 1,
+            Tried::Lost | Tried::Asked | Tried::Failed(_) => request.losses += 1,
         }
-        if tried == Tried::Lost && request.losses >= most {
-            self.outbox.warn(format!("request {id} is given up: {most} builds of it were lost"));
-            self.complete_request(id, Outcome::Exception, Some(build));
-        } else {
-            self.queue_request(id);
+        match self.given_up(id, tried) {
+            Some((outcome, why)) => {
+                self.outbox.warn(format!("request {id} is given up: {why}"));
+                self.complete_request(id, End::Built(build, outcome));
+            }
+            None => self.queue_request(id),
         }
     }
 }

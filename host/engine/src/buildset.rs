@@ -61,6 +61,15 @@ pub(crate) struct Wish {
     pub(crate) only_worker: Option<WorkerName>,
 }
 
+/// How a request ends.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum End {
+    /// As this build did.
+    Built(BuildId, Outcome),
+    /// By itself: who or what has cancelled it, and why.
+    Cancelled(String),
+}
+
 impl Engine {
     /// Makes a buildset and its requests. There must be at least one wish: a set without requests would never finish.
     pub(crate) fn submit(&mut self, new: NewBuildset) -> Answer {
@@ -90,10 +99,12 @@ impl Engine {
         if let Some(key) = &set.external_id {
             self.external_ids.insert(key.clone(), id);
         }
+        self.note_branches(&set);
         self.buildsets.insert(id, OpenBuildset::new(Arc::new(set), requests.len()));
         self.outbox.mark(Key::Buildset(id));
         if !new.approve {
             requests.iter().for_each(|request| self.queue_request(*request));
+            self.supersede(id);
         }
         Answer::Buildset { id, requests }
     }
@@ -144,11 +155,15 @@ impl Engine {
     }
 
     /// A request is complete, with the end of a build or without one; the set's notices follow from it.
-    pub(crate) fn complete_request(&mut self, id: RequestId, outcome: Outcome, build: Option<BuildId>) {
+    pub(crate) fn complete_request(&mut self, id: RequestId, end: End) {
         let Some(request) = self.requests.get_mut(&id) else { return };
         self.queue.remove(request);
         let has_waited = request.state == RequestState::Pending;
-        Arc::make_mut(request).state = RequestState::Complete { outcome, build, at: self.now.wall };
+        let (outcome, build, reason) = match end {
+            End::Built(build, outcome) => (outcome, Some(build), String::new()),
+            End::Cancelled(reason) => (Outcome::Cancelled, None, reason),
+        };
+        Arc::make_mut(request).state = RequestState::Complete { outcome, build, at: self.now.wall, reason };
         let buildset = request.buildset;
         self.outbox.mark(Key::Request(id));
         let builder = request.builder.clone();
@@ -168,14 +183,31 @@ impl Engine {
         }
         if is_last {
             self.finish_buildset(buildset);
+        } else if matches!(outcome, Outcome::Failure | Outcome::Exception) {
+            self.cancel_rest(buildset, id, outcome);
+        }
+    }
+
+    /// A request of a set has failed: the others are cancelled, if the set's scheduler wants that. A request that was cancelled says nothing
+    /// of the sources.
+    fn cancel_rest(&mut self, id: BuildsetId, failed: RequestId, outcome: Outcome) {
+        let Some(set) = self.buildsets.get(&id).map(|open| &open.set) else { return };
+        let scheduler = set.scheduler.as_ref().and_then(|name| self.lookup.scheduler(name));
+        if !scheduler.is_some_and(|position| self.config.schedulers[position].cancel_on_failure) {
+            return;
+        }
+        let Some(builder) = self.requests.get(&failed).map(|request| &request.builder) else { return };
+        let reason = format!("builder `{builder}` ended with {outcome} in this buildset");
+        for request in set.requests.clone() {
+            self.cancel_request(request, reason.clone());
         }
     }
 
     fn finish_buildset(&mut self, id: BuildsetId) {
         self.notify(OccasionKind::BuildsetFinished, Subject::Buildset(id));
         let Some(mut open) = self.buildsets.remove(&id) else { return };
-        let outcomes = open.set.requests.iter().filter_map(|request| self.requests.get(request));
-        let outcome = outcomes.filter_map(|request| outcome_of(request)).fold(Outcome::Skipped, Outcome::worst);
+        let requests = open.set.requests.iter().filter_map(|request| self.requests.get(request));
+        let outcome = combined(requests.filter_map(|request| outcome_of(request)));
         Arc::make_mut(&mut open.set).state = BuildsetState::Finished { outcome, at: self.now.wall };
         for request in &open.set.requests {
             if let Some(value) = self.requests.remove(request) {
@@ -185,6 +217,7 @@ impl Engine {
         if let Some(key) = &open.set.external_id {
             self.external_ids.remove(key);
         }
+        self.forget_branches(&open.set);
         self.follow(&open.set, outcome);
         self.trigger_is_complete(&open.set, outcome);
         for change in changes_of(&open.set.stamps) {
@@ -200,10 +233,15 @@ impl Engine {
     }
 
     /// A person approves or refuses a request that awaits it.
-    pub(crate) fn approval_given(&mut self, id: RequestId, approved: bool) -> Result<Answer, Refusal> {
-        match self.open_request(id)?.state {
-            RequestState::AwaitingApproval if approved => self.queue_request(id),
-            RequestState::AwaitingApproval => self.complete_request(id, Outcome::Cancelled, None),
+    pub(crate) fn approval_given(&mut self, id: RequestId, approved: bool, by: &str) -> Result<Answer, Refusal> {
+        let Request { state, buildset, .. } = self.open_request(id)?;
+        match state {
+            RequestState::AwaitingApproval if approved => {
+                let buildset = *buildset;
+                self.queue_request(id);
+                self.supersede(buildset);
+            }
+            RequestState::AwaitingApproval => self.complete_request(id, End::Cancelled(format!("refused by {by}"))),
             RequestState::Pending | RequestState::Building(_) | RequestState::Complete { .. } => {
                 return Err(Refusal::Conflict(format!("request {id} does not await approval")));
             }
@@ -215,10 +253,10 @@ impl Engine {
     pub(crate) fn request_cancel_asked(&mut self, id: RequestId, reason: String) -> Result<Answer, Refusal> {
         match self.open_request(id)?.state {
             RequestState::AwaitingApproval | RequestState::Pending => {
-                self.complete_request(id, Outcome::Cancelled, None);
+                self.complete_request(id, End::Cancelled(reason));
             }
             RequestState::Building(build) => {
-                if !self.leave_build(build, id) {
+                if !self.leave_build(build, id, &reason) {
                     return self.build_cancel_asked(build, reason);
                 }
             }
@@ -227,6 +265,16 @@ impl Engine {
             }
         }
         Ok(Answer::Done)
+    }
+
+    /// A rule wants a request ended, if it has not.
+    pub(crate) fn cancel_request(&mut self, id: RequestId, reason: String) {
+        match self.request_cancel_asked(id, reason) {
+            Ok(_) | Err(Refusal::Conflict(_)) => {}
+            Err(refusal @ (Refusal::Unknown(_) | Refusal::NotAllowed(_) | Refusal::Form(_))) => {
+                debug_assert!(false, "{refusal}")
+            }
+        }
     }
 
     fn open_request(&self, id: RequestId) -> Result<&Request, Refusal> {
@@ -238,6 +286,12 @@ impl Engine {
             None => Err(Refusal::Unknown(format!("there is no request {id}"))),
         }
     }
+}
+
+/// How a set has ended whose requests ended like this: as the worst of them, but what was cancelled says nothing where something has failed.
+fn combined(outcomes: impl Iterator<Item = Outcome> + Clone) -> Outcome {
+    let failed = outcomes.clone().filter(|outcome| matches!(outcome, Outcome::Failure | Outcome::Exception));
+    failed.reduce(Outcome::worst).unwrap_or_else(|| outcomes.fold(Outcome::Skipped, Outcome::worst))
 }
 
 /// The changes of source stamps, each once.

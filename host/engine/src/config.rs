@@ -82,6 +82,10 @@ pub struct Scheduler {
     pub properties: Properties,
     /// Whether untrusted source stamps wait for approval before they are built.
     pub approve_untrusted: bool,
+    /// Whether a newer buildset of changes cancels the older open ones of the same branches.
+    pub cancel_superseded: bool,
+    /// Whether the rest of a buildset is cancelled when a request of it has failed.
+    pub cancel_on_failure: bool,
     /// The reason of its buildsets; a default is made from its name when empty.
     pub reason: String,
 }
@@ -189,6 +193,8 @@ pub struct Builder {
     pub locks: Vec<LockUse>,
     /// The least that a worker's isolation must give.
     pub tier: Tier,
+    /// Which of its builds are tried again.
+    pub retry: Retry,
     /// Properties of its builds.
     pub properties: Properties,
 }
@@ -202,6 +208,32 @@ pub struct Project {
     pub shares: Option<u32>,
     /// At most this many builds of it at once.
     pub max_builds: Option<u32>,
+}
+
+/// Which builds are tried again without anybody's asking. A step that ends with the outcome `retry` asks, and counts as well.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Retry {
+    /// For which causes.
+    pub on: Vec<RetryCause>,
+    /// How many builds of a request may end so before it is given up; `None` is [`Limits::attempts`].
+    pub attempts: Option<u32>,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { on: vec![RetryCause::WorkerLost], attempts: None }
+    }
+}
+
+/// Why a build is tried again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RetryCause {
+    /// Its worker was lost, or stopped in order.
+    WorkerLost,
+    /// The program that decided its outcome ended with this code.
+    ExitCode(i32),
+    /// That program was ended by this signal, or by any.
+    Signal(Option<u32>),
 }
 
 /// A lock.
@@ -276,7 +308,7 @@ pub enum OccasionKind {
 pub struct Limits {
     /// How long a worker may be away before its builds are given to another.
     pub worker_lost_after: Milliseconds,
-    /// How many builds of a request may be lost before it is given up.
+    /// How many builds of a request may be lost before it is given up, where its builder does not say.
     pub attempts: u32,
     /// How often a notice is tried before it goes to the dead-letter list.
     pub report_attempts: u32,

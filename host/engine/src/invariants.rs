@@ -15,6 +15,7 @@ use crate::merging::Kin;
 use crate::output::NoticeState;
 use crate::queue::{Lane, Queue};
 use crate::scheduling::{is_waiting, takes_changes};
+use crate::superseding::Branches;
 use crate::timers::Timer;
 
 /// Something that must not be.
@@ -133,6 +134,15 @@ fn buildsets(engine: &Engine, found: &mut Findings) {
     }
     let keys = engine.buildsets.iter().filter_map(|(id, open)| Some((open.set.external_id.clone()?, *id)));
     let keys: BTreeMap<_, _> = keys.collect();
+    let mut branches: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    for (id, open) in &engine.buildsets {
+        if let Some(key) = Branches::of(&open.set) {
+            branches.entry(key).or_default().insert(*id);
+        }
+    }
+    found.expect(branches == engine.branches, || {
+        format!("the open buildsets are of {branches:?}, not {:?}", engine.branches)
+    });
     found.expect(keys == engine.external_ids, || "the external ids are not those of the open buildsets".to_owned());
 }
 

@@ -5,7 +5,7 @@
 //! [`Input::Tick`] if nothing else happens.
 //!
 //! The borders are [`config`] with [`form`], [`input`], [`output`] and [`snapshot`]. Behind them, in the order of the data: `intake` takes changes in,
-//! `scheduling` decides on them, `buildset` makes requests, `queue` orders them, `merging` says which share a build, `locks` which
+//! `scheduling` decides on them, `buildset` makes requests, `superseding` ends those that newer ones replace, `queue` orders them, `merging` says which share a build, `locks` which
 //! must not run at once, `pools` who has room, `shares` which project is next, `assign` gives them to
 //! `workers`, `build` follows each build, `report` tells the world. `timers` drive all of it, [`explain`] says why, [`invariants`] says what must hold after every input.
 
@@ -32,8 +32,10 @@ mod pools;
 mod properties;
 mod queue;
 mod report;
+mod retrying;
 mod scheduling;
 mod shares;
+mod superseding;
 mod timers;
 mod workers;
 
@@ -79,6 +81,8 @@ pub struct Engine {
 
     buildsets: BTreeMap<BuildsetId, buildset::OpenBuildset>,
     external_ids: BTreeMap<String, BuildsetId>,
+    /// The open buildsets that changes have made, by what a newer one must share with them to supersede them.
+    branches: BTreeMap<superseding::Branches, BTreeSet<BuildsetId>>,
     /// Requests of open buildsets, complete ones included.
     requests: BTreeMap<RequestId, Arc<Request>>,
 
@@ -190,8 +194,9 @@ impl Engine {
             Input::RebuildAsked { rebuild, reply } => (reply, self.rebuilt(rebuild)),
             Input::BuildCancelAsked { build, reason, reply } => (reply, self.build_cancel_asked(build, reason)),
             Input::RequestCancelAsked { request, reason, reply } => (reply, self.request_cancel_asked(request, reason)),
-            // Who approved is for the audit list, which is not the engine's.
-            Input::ApprovalGiven { request, approved, by: _, reply } => (reply, self.approval_given(request, approved)),
+            Input::ApprovalGiven { request, approved, by, reply } => {
+                (reply, self.approval_given(request, approved, &by))
+            }
             Input::SchedulerDisabled { scheduler, by, reason, reply } => {
                 (reply, self.scheduler_disabled(&scheduler, by, reason))
             }

@@ -44,6 +44,7 @@ impl Engine {
             schedulers: snapshot.schedulers.into_iter().collect(),
             buildsets: BTreeMap::new(),
             external_ids: BTreeMap::new(),
+            branches: BTreeMap::new(),
             requests: snapshot.requests.into_iter().map(|request| (request.id, request)).collect(),
             queue: Queue::default(),
             wake: Wake::default(),
@@ -89,6 +90,7 @@ impl Engine {
             if let Some(key) = &set.external_id {
                 self.external_ids.insert(key.clone(), set.id);
             }
+            self.note_branches(&set);
             self.buildsets.insert(set.id, OpenBuildset::new(set, left));
         }
     }

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use stampmill_model::{
-    Build, BuildId, Buildset, ChangeId, Merged, Outcome, Parent, PropertySource, RequestId, SchedulerName, SourceStamp,
+    Build, BuildId, Buildset, ChangeId, Merged, Parent, PropertySource, RequestId, SchedulerName, SourceStamp,
     WorkerName,
 };
 
 use crate::Engine;
-use crate::buildset::changes_of;
+use crate::buildset::{End, changes_of};
 use crate::config::Builder;
 use crate::limits::{BATCH_CHANGES_MOST, MERGED_MOST, REASONS_MOST};
 use crate::outbox::Key;
@@ -159,7 +159,7 @@ impl Engine {
     }
 
     /// One of several requests leaves their build; whether it did. The build goes on for the others, with the sources that it has.
-    pub(crate) fn leave_build(&mut self, id: BuildId, request: RequestId) -> bool {
+    pub(crate) fn leave_build(&mut self, id: BuildId, request: RequestId, reason: &str) -> bool {
         let Some(open) = self.builds.get_mut(&id).filter(|open| !open.build.merged.is_empty()) else { return false };
         let build = Arc::make_mut(&mut open.build);
         if build.request == request {
@@ -170,7 +170,7 @@ impl Engine {
             build.merged.retain(|merged| merged.request != request);
         }
         self.outbox.mark(Key::Build(id));
-        self.complete_request(request, Outcome::Cancelled, None);
+        self.complete_request(request, End::Cancelled(reason.to_owned()));
         true
     }
 }

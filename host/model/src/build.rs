@@ -283,5 +283,16 @@ pub enum BuildEvent {
         summary: String,
         /// When, by the worker's clock.
         at: Wall,
+        /// How the program ended that decided the outcome, if one did.
+        program: Option<ProgramEnd>,
     },
+}
+
+/// How a native program ended by itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ProgramEnd {
+    /// With this code.
+    Exited(i32),
+    /// By this signal.
+    Signalled(u32),
 }

@@ -82,7 +82,7 @@ pub struct Request {
     pub submitted_at: Wall,
     /// How many builds were started for it so far.
     pub attempts: u32,
-    /// How many of them were lost: a build whose worker was stopped in order is not.
+    /// How many of them were lost, or failed for a cause that is tried again: a build whose worker was stopped in order is not one.
     pub losses: u32,
     /// How far it is.
     pub state: RequestState,
@@ -105,5 +105,7 @@ pub enum RequestState {
         build: Option<BuildId>,
         /// When.
         at: Wall,
+        /// Who or what has cancelled it by itself, and why; empty for one that was built.
+        reason: String,
     },
 }

@@ -20,8 +20,8 @@ pub mod trigger;
 pub mod worker;
 
 pub use build::{
-    Build, BuildEvent, BuildState, LogName, Merged, Network, NetworkAttempt, NetworkEnd, NetworkProtocol, Step,
-    StepState,
+    Build, BuildEvent, BuildState, LogName, Merged, Network, NetworkAttempt, NetworkEnd, NetworkProtocol, ProgramEnd,
+    Step, StepState,
 };
 pub use buildset::{Buildset, BuildsetState, Parent, Request, RequestState};
 pub use change::{Change, Decision, SeenChange, Verdict};

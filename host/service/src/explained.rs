@@ -1,7 +1,7 @@
 //! Why requests wait, from the engine.
 
 use stampmill_engine::Explanation;
-use stampmill_model::{Build, RequestId, RequestState};
+use stampmill_model::{Build, BuildState, RequestId, RequestState};
 
 use crate::door::Service;
 use crate::error::ServiceError;
@@ -10,18 +10,33 @@ use crate::limits::EXPLAINED_MAX;
 use crate::permission::Action;
 use crate::queries::Waiting;
 
-/// Which build a request has ended with, and whose it was.
+/// Which build a request has ended with, whose it was, and what it says of its end.
 fn company(build: &Build, request: RequestId) -> String {
     let lead =
         if build.request == request { String::new() } else { format!(", merged with request {}", build.request) };
-    format!(" with build {} of builder `{}`{lead}", build.number, build.builder)
+    let why = said_at_end(build).map(|summary| format!(": {summary}")).unwrap_or_default();
+    format!(" with build {} of builder `{}`{lead}{why}", build.number, build.builder)
+}
+
+/// What a build says of its end.
+fn said_at_end(build: &Build) -> Option<&str> {
+    match &build.state {
+        BuildState::Finished { summary, .. } if !summary.is_empty() => Some(summary),
+        BuildState::Finished { .. } | BuildState::Dispatched | BuildState::Running | BuildState::Cancelling { .. } => {
+            None
+        }
+    }
 }
 
 impl Service {
     /// Why a request is where it is. One that has ended is explained from the store.
     pub async fn explain_request(&self, who: &Identity, id: RequestId) -> Result<Explanation, ServiceError> {
         who.require(Action::Read)?;
-        if let Some(explanation) = self.host.explain_request(id).await? {
+        if let Some(mut explanation) = self.host.explain_request(id).await? {
+            if let Some(build) = self.read(who, move |reading| reading.last_try(id)).await? {
+                let why = said_at_end(&build).unwrap_or("thrown away");
+                explanation.summary += &format!("; before it was build {}: {why}", build.number);
+            }
             return Ok(explanation);
         }
         let request = self.read(who, move |reading| reading.request(id)).await?;
@@ -29,7 +44,10 @@ impl Service {
             RequestState::AwaitingApproval => "it waits for a person's approval".to_owned(),
             RequestState::Pending => "it waits for a worker".to_owned(),
             RequestState::Building(build) => format!("build {build} runs for it"),
-            RequestState::Complete { outcome, build: None, .. } => format!("it has ended: {outcome}"),
+            RequestState::Complete { outcome, build: None, reason, .. } => {
+                let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+                format!("it has ended: {outcome}{why}")
+            }
             RequestState::Complete { outcome, build: Some(build), .. } => {
                 let build = self.read(who, move |reading| reading.build(build)).await?;
                 format!("it has ended: {outcome}{}", company(&build, id))

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use stampmill_engine::output::Notice;
 use stampmill_model::{
-    Build, BuildId, BuilderName, Buildset, BuildsetId, Change, ChangeId, NoticeId, Request, RequestId, RequestState,
+    Build, BuildId, BuildState, BuilderName, Buildset, BuildsetId, Change, ChangeId, NoticeId, Outcome, Request,
+    RequestId, RequestState,
 };
 use stampmill_store::logs::{Lines, LogFiles, LogInfo, RawLog};
 use stampmill_store::{BuildFilter, BuildsIn, BuildsetFilter, ChangeFilter, Page, Reader, RequestFilter, Store};
@@ -275,6 +276,15 @@ impl Reading {
             })
             .collect::<Result<Vec<_>, ServiceError>>()?;
         Ok(BuildsetPage { buildset, requests })
+    }
+
+    /// The last build of a request that was thrown away for another try.
+    pub(crate) fn last_try(&self, id: RequestId) -> Result<Option<Build>, ServiceError> {
+        let filter = BuildFilter { request: Some(id), ..BuildFilter::default() };
+        // The newest may be under way.
+        let newest = self.reader.builds(&filter, None, 2)?.items;
+        let is_tried_again = |it: &Build| matches!(it.state, BuildState::Finished { outcome: Outcome::Retry, .. });
+        Ok(newest.into_iter().find(is_tried_again))
     }
 
     /// Logs of a build in the order of its steps.

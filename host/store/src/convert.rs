@@ -307,9 +307,12 @@ pub(crate) fn request_to_row(request: &Request) -> RequestRow {
             RequestState::AwaitingApproval => RequestStateRow::AwaitingApproval,
             RequestState::Pending => RequestStateRow::Pending,
             RequestState::Building(build) => RequestStateRow::Building(build.0),
-            RequestState::Complete { outcome, build, at } => {
-                RequestStateRow::Complete { outcome: outcome.to_string(), build: build.map(|build| build.0), at: at.0 }
-            }
+            RequestState::Complete { outcome, build, at, reason } => RequestStateRow::Complete {
+                outcome: outcome.to_string(),
+                build: build.map(|build| build.0),
+                at: at.0,
+                reason: reason.clone(),
+            },
         },
     }
 }
@@ -328,10 +331,11 @@ pub(crate) fn request_from_row(row: RequestRow) -> Result<Request, StoreError> {
             RequestStateRow::AwaitingApproval => RequestState::AwaitingApproval,
             RequestStateRow::Pending => RequestState::Pending,
             RequestStateRow::Building(build) => RequestState::Building(BuildId(build)),
-            RequestStateRow::Complete { outcome: word, build, at } => RequestState::Complete {
+            RequestStateRow::Complete { outcome: word, build, at, reason } => RequestState::Complete {
                 outcome: outcome::<RequestRow>(&word)?,
                 build: build.map(BuildId),
                 at: Wall(at),
+                reason,
             },
         },
     })

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use stampmill_engine::config::{
-    Builder, ChangeSource, ChangeSourceKind, CodebaseDefault, Lock, LockUse, OccasionKind, Reporter, Scheduler,
+    Builder, ChangeSource, ChangeSourceKind, CodebaseDefault, Lock, LockUse, OccasionKind, Reporter, Retry, Scheduler,
     SchedulerKind, Worker, WorkerChoice,
 };
 use stampmill_engine::form::Form;
@@ -239,7 +239,9 @@ fn event(sequence: u64, at: Wall) -> BuildEvent {
     let (step, part) = (told.saturating_sub(1) / 4, told.saturating_sub(1) % 4);
     match (told, part) {
         (0, _) => BuildEvent::Accepted,
-        _ if step == STEPS => BuildEvent::Finished { outcome: Outcome::Success, summary: "passed".to_owned(), at },
+        _ if step == STEPS => {
+            BuildEvent::Finished { outcome: Outcome::Success, summary: "passed".to_owned(), at, program: None }
+        }
         (_, 0) => BuildEvent::StepStarted { step, at },
         (_, 1) => BuildEvent::LogOpened { step, log: "stdio".to_owned() },
         (_, 2) => BuildEvent::PropertySet { name: format!("p{step}"), value: 7.into(), step },
@@ -309,6 +311,7 @@ fn builder(kind: Kind, number: usize) -> Builder {
         workers: WorkerChoice { names: Vec::new(), tags: vec![format!("tag-{}", number % TAGS)] },
         max_builds: None,
         merge: kind.merging,
+        retry: Retry::default(),
         locks,
         tier: Tier::Sandboxed,
         properties: Properties::new(),
@@ -349,6 +352,8 @@ fn scheduler(name: String, kind: SchedulerKind, builders: Vec<stampmill_model::B
         priority: 0,
         properties: Properties::new(),
         approve_untrusted: false,
+        cancel_superseded: false,
+        cancel_on_failure: false,
         reason: String::new(),
     }
 }

@@ -9,7 +9,7 @@ use stampmill_engine::Config;
 use stampmill_engine::calendar::Calendar;
 use stampmill_engine::config::{
     Builder, ChangeSource, ChangeSourceKind, CodebaseDefault, Limits, Lock, LockUse, OccasionKind, Project, Reporter,
-    Scheduler, SchedulerKind, Worker, WorkerChoice,
+    Retry, RetryCause, Scheduler, SchedulerKind, Worker, WorkerChoice,
 };
 use stampmill_engine::form::Form;
 use stampmill_model::{
@@ -98,6 +98,8 @@ impl House {
                 priority: priority(dice),
                 properties: Properties::new(),
                 approve_untrusted: dice.one_in(4),
+                cancel_superseded: dice.one_in(3),
+                cancel_on_failure: dice.one_in(3),
                 reason: String::new(),
             }
         });
@@ -173,6 +175,7 @@ fn change_builder(dice: &mut Dice, builder: &mut Builder, locks: &[Lock]) {
         2 => builder.locks = lock_uses(dice, locks),
         3 => builder.merge = !builder.merge,
         4 => builder.project = project_name(dice),
+        5 => builder.retry = retry(dice),
         _ => {}
     }
 }
@@ -193,6 +196,8 @@ fn change_scheduler(dice: &mut Dice, scheduler: &mut Scheduler) {
         2 => scheduler.priority = priority(dice),
         3 => scheduler.on_every_worker = dice.one_in(2),
         4 => scheduler.approve_untrusted = dice.one_in(2),
+        5 => scheduler.cancel_superseded = !scheduler.cancel_superseded,
+        6 => scheduler.cancel_on_failure = !scheduler.cancel_on_failure,
         _ => {}
     }
 }
@@ -232,6 +237,7 @@ fn builder(dice: &mut Dice, number: usize, locks: &[Lock]) -> Builder {
         properties: Properties::new(),
         merge: dice.one_in(2),
         locks: lock_uses(dice, locks),
+        retry: retry(dice),
     }
 }
 
@@ -248,6 +254,15 @@ fn projects(dice: &mut Dice) -> Vec<Project> {
         Project { name: (*name).to_owned(), shares, max_builds: *dice.pick(&[None, None, Some(1), Some(3)]) }
     };
     PROJECTS.iter().take(2).map(&mut project).collect()
+}
+
+/// Half of them as they are by default.
+fn retry(dice: &mut Dice) -> Retry {
+    if dice.one_in(2) {
+        return Retry::default();
+    }
+    let causes = [RetryCause::WorkerLost, RetryCause::WorkerLost, RetryCause::ExitCode(75), RetryCause::Signal(None)];
+    Retry { on: dice.without_one_in(3, &causes), attempts: *dice.pick(&[None, Some(1), Some(2), Some(4)]) }
 }
 
 fn lock(dice: &mut Dice, number: usize) -> Lock {

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use stampmill_engine::config::{Builder, Scheduler, SchedulerKind, Worker, WorkerChoice};
 use stampmill_engine::{Config, Engine, Input, Output};
 use stampmill_model::{
-    Build, BuildEvent, BuildId, BuilderName, ChangeSourceName, Milliseconds, Now, Request, RequestId, RequestState,
-    SeenChange, Steady, WorkerInfo, WorkerName,
+    Build, BuildEvent, BuildId, BuildState, BuilderName, ChangeSourceName, Milliseconds, Now, Request, RequestId,
+    RequestState, SeenChange, Steady, WorkerInfo, WorkerName,
 };
 
 use crate::disk::Disk;
@@ -141,6 +141,15 @@ impl Facts {
     pub(crate) fn is_barred(&self, request: RequestId, worker: &WorkerName) -> bool {
         !self.bars.is_empty()
             && self.bars.get(&(request, worker.clone())).is_some_and(|(_, until)| *until > self.now.steady)
+    }
+
+    /// Whether a request waits, or has a build that nobody has cancelled.
+    pub(crate) fn goes_on(&self, request: RequestId) -> bool {
+        match &self.said.requests[&request].state {
+            RequestState::AwaitingApproval | RequestState::Pending => true,
+            RequestState::Building(build) => !matches!(self.said.builds[build].state, BuildState::Cancelling { .. }),
+            RequestState::Complete { .. } => false,
+        }
     }
 
     pub(crate) fn builder(&self, name: &BuilderName) -> Option<&Builder> {

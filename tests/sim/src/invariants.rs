@@ -10,6 +10,7 @@ mod effects;
 mod events;
 mod explaining;
 mod external_ids;
+mod failing;
 mod following;
 mod limits;
 mod loading;
@@ -18,8 +19,10 @@ mod merged;
 mod notices;
 mod queue;
 mod requests;
+mod retrying;
 mod shares;
 mod superseded;
+mod superseding;
 mod triggers;
 
 use stampmill_engine::Effect;
@@ -70,6 +73,9 @@ const INVARIANTS: &[(&str, Maker)] = &[
     ("the project that has had least for its shares is served", || Box::<shares::Shares>::default()),
     ("requests that share a build are alike, and share its end", || Box::new(merged::Merged)),
     ("a superseded buildset is one that other versions have answered", || Box::<superseded::Superseded>::default()),
+    ("a set is cancelled for a newer one exactly where that replaces it", || Box::new(superseding::Superseding)),
+    ("a set that has failed is cancelled where its scheduler wants that", || Box::new(failing::Failing)),
+    ("a build that has failed is tried again where its builder lists the cause", || Box::new(retrying::Retrying)),
     ("a set that has passed is followed once", || Box::<following::Following>::default()),
     ("what a build triggers is made once, told to its worker, and ends with it", || Box::new(triggers::Triggers)),
     ("locks are never over-held, and nobody takes one out of turn", || Box::new(locks::Locks)),

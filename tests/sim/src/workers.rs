@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use stampmill_engine::Input;
 use stampmill_model::{
-    BuildEvent, BuildId, BuildOrder, Outcome, Tier, TriggerState, TriggerWish, Wall, WorkerInfo, WorkerName,
+    BuildEvent, BuildId, BuildOrder, Outcome, ProgramEnd, Tier, TriggerState, TriggerWish, Wall, WorkerInfo, WorkerName,
 };
 
 use crate::configuration::scheduler_name;
@@ -16,6 +16,9 @@ use crate::facts::Facts;
 
 /// One in so many looks at a step that waits for what it has triggered ends its patience.
 const WAITS_MOST: usize = 40;
+/// How the program of a build may end; failures are tried again for some of these.
+const PROGRAM_ENDS: [Option<ProgramEnd>; 4] =
+    [None, Some(ProgramEnd::Exited(1)), Some(ProgramEnd::Exited(75)), Some(ProgramEnd::Signalled(9))];
 
 /// What a host says to a worker.
 #[derive(Clone, Debug)]
@@ -243,7 +246,8 @@ impl Script {
                 events.push(BuildEvent::StepFinished { step, outcome, summary: String::new(), at });
             }
             let outcome = if faults && dice.one_in(10) { Outcome::Retry } else { *dice.pick(&outcomes) };
-            events.push(BuildEvent::Finished { outcome, summary: String::new(), at });
+            let program = *dice.pick(&PROGRAM_ENDS);
+            events.push(BuildEvent::Finished { outcome, summary: String::new(), at, program });
         }
         // The numbers between are those of log frames.
         let mut sequence = 0;
@@ -275,7 +279,8 @@ impl Script {
             self.events.truncate(self.spooled);
             self.waits.clear();
             let last = self.events.last().map_or(0, |(sequence, _)| *sequence);
-            self.events.push((last + 1, BuildEvent::Finished { outcome, summary: String::new(), at: Wall(0) }));
+            self.events
+                .push((last + 1, BuildEvent::Finished { outcome, summary: String::new(), at: Wall(0), program: None }));
         }
     }
 }

@@ -234,12 +234,13 @@ pub(crate) fn buildset(set: model::Buildset) -> wire::Buildset {
 }
 
 pub(crate) fn request(request: model::Request) -> wire::Request {
-    let (state, build, result, finished_at) = match request.state {
-        RequestState::AwaitingApproval => ("awaiting-approval", None, None, None),
-        RequestState::Pending => ("pending", None, None, None),
-        RequestState::Building(build) => ("building", Some(build.0), None, None),
-        RequestState::Complete { outcome, build, at } => {
-            ("complete", build.map(|build| build.0), Some(outcome.to_string()), Some(time(at)))
+    let (state, build, result, finished_at, reason) = match request.state {
+        RequestState::AwaitingApproval => ("awaiting-approval", None, None, None, None),
+        RequestState::Pending => ("pending", None, None, None, None),
+        RequestState::Building(build) => ("building", Some(build.0), None, None, None),
+        RequestState::Complete { outcome, build, at, reason } => {
+            let reason = Some(reason).filter(|reason| !reason.is_empty());
+            ("complete", build.map(|build| build.0), Some(outcome.to_string()), Some(time(at)), reason)
         }
     };
     wire::Request {
@@ -254,6 +255,7 @@ pub(crate) fn request(request: model::Request) -> wire::Request {
         build,
         result,
         finished_at,
+        reason,
     }
 }
 

@@ -236,6 +236,8 @@ pub(crate) struct Request {
     /// Null until it is complete.
     pub result: Option<String>,
     pub finished_at: Option<Time>,
+    /// Who or what has cancelled it by itself, and why; a build that was cancelled says it in its own summary.
+    pub reason: Option<String>,
 }
 
 /// Why a request is where it is.

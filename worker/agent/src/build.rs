@@ -152,7 +152,7 @@ pub(crate) async fn drive(
         Ok(work) => work,
         Err(error) => {
             let summary = format!("the work directory cannot be made: {error}");
-            end(&journal, Outcome::Exception, &summary);
+            end(&journal, Ended { outcome: Outcome::Exception, summary, program: None });
             return;
         }
     };
@@ -172,16 +172,17 @@ pub(crate) async fn drive(
     };
     let done = steps(&context, &order, &mut demand).await;
     context.work().empty_when_overfull().await;
-    let (outcome, summary) = match done {
+    let done = match done {
         Ok(done) => done,
         Err(JournalError::Closed) => return,
-        Err(error) => (Outcome::Exception, error.to_string()),
+        Err(error) => Ended { outcome: Outcome::Exception, summary: error.to_string(), program: None },
     };
-    end(&context.inner.journal, outcome, &context.one_line(&summary));
+    let summary = context.one_line(&done.summary);
+    end(&context.inner.journal, Ended { summary, ..done });
 }
 
-fn end(journal: &Journal, outcome: Outcome, summary: &str) {
-    let finished = BuildEvent::Finished { outcome, summary: one_line(summary), at: now() };
+fn end(journal: &Journal, Ended { outcome, summary, program }: Ended) {
+    let finished = BuildEvent::Finished { outcome, summary: one_line(&summary), at: now(), program };
     match journal.tell(event_to_wire(finished)) {
         Ok(()) | Err(JournalError::Closed) => {}
         Err(error) => tracing::error!(build = journal.build(), %error, "the end of a build cannot be recorded"),
@@ -192,7 +193,9 @@ async fn steps(
     context: &Context,
     order: &BuildOrder,
     demand: &mut watch::Receiver<Demand>,
-) -> Result<(Outcome, String), JournalError> {
+) -> Result<Ended, JournalError> {
+    // How the last program of each step ended.
+    let mut programs = BTreeMap::new();
     loop {
         let wanted = demand.borrow_and_update().clone();
         heed(context, &wanted);
@@ -208,6 +211,7 @@ async fn steps(
                     summary: ended.summary.clone(),
                     at: now(),
                 })?;
+                programs.insert(step, ended.program);
                 context.runner().finished(step, ended.outcome, &ended.summary);
             }
             Next::PassOver { step, outcome, reason } => {
@@ -225,7 +229,11 @@ async fn steps(
                     at: now(),
                 })?;
             }
-            Next::Done { outcome, summary } => return Ok((outcome, summary)),
+            Next::Done { outcome, summary } => {
+                let decisive = context.runner().decisive();
+                let program = decisive.and_then(|step| programs.get(&step).copied().flatten());
+                return Ok(Ended { outcome, summary, program });
+            }
         }
     }
 }

@@ -67,9 +67,15 @@ pub fn event_to_wire(event: model::BuildEvent) -> wire::Event {
         From::StepFinished { step, outcome, summary, at } => {
             To::StepFinished { step, outcome: outcome_to_wire(outcome), summary, at: at.0 }
         }
-        From::Finished { outcome, summary, at } => {
-            To::Finished { outcome: outcome_to_wire(outcome), summary, at: at.0 }
-        }
+        From::Finished { outcome, summary, at, program } => To::Finished {
+            outcome: outcome_to_wire(outcome),
+            summary,
+            at: at.0,
+            program: program.map(|program| match program {
+                model::ProgramEnd::Exited(code) => wire::ProgramEnd::Exited(code),
+                model::ProgramEnd::Signalled(signal) => wire::ProgramEnd::Signalled(signal),
+            }),
+        },
     }
 }
 
@@ -94,9 +100,15 @@ pub fn event_from_wire(event: wire::Event) -> model::BuildEvent {
         From::StepFinished { step, outcome, summary, at } => {
             To::StepFinished { step, outcome: outcome_from_wire(outcome), summary, at: Wall(at) }
         }
-        From::Finished { outcome, summary, at } => {
-            To::Finished { outcome: outcome_from_wire(outcome), summary, at: Wall(at) }
-        }
+        From::Finished { outcome, summary, at, program } => To::Finished {
+            outcome: outcome_from_wire(outcome),
+            summary,
+            at: Wall(at),
+            program: program.map(|program| match program {
+                wire::ProgramEnd::Exited(code) => model::ProgramEnd::Exited(code),
+                wire::ProgramEnd::Signalled(signal) => model::ProgramEnd::Signalled(signal),
+            }),
+        },
     }
 }
 

@@ -120,7 +120,8 @@ impl Journal {
 
     fn end_for_retry(&self, reason: &str) {
         let outcome = stampmill_protocol::Outcome::Retry;
-        let end = Event::Finished { outcome, summary: reason.to_owned(), at: crate::build::now().0 };
+        let at = crate::build::now().0;
+        let end = Event::Finished { outcome, summary: reason.to_owned(), at, program: None };
         if let Err(error) = self.tell(end) {
             tracing::warn!(build = self.build, %error, "the end of a build that was killed cannot be recorded");
         }

@@ -2,6 +2,7 @@
 
 mod around;
 mod network;
+mod programs;
 mod triggers;
 
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use serde_json::Value;
-use stampmill_model::{Grant, Outcome, StepPlan};
+use stampmill_model::{Grant, Outcome, ProgramEnd, StepPlan};
 use stampmill_runtime::{GuestLimits, Plugin, PluginError, Surroundings, Use};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -24,6 +25,7 @@ use crate::logs::StepLogs;
 use crate::workdir::Allowance;
 use around::{BuildDoor, MessageLog, PropertyDoor, StepSecrets};
 use network::StepNetwork;
+use programs::{LastEnd, NotedProcesses};
 use triggers::TriggerDoor;
 
 /// The log that says why a step could not be run.
@@ -36,6 +38,8 @@ pub(crate) struct Ended {
     pub(crate) outcome: Outcome,
     /// One line, may be empty.
     pub(crate) summary: String,
+    /// How the last of its programs ended, if one did by itself.
+    pub(crate) program: Option<ProgramEnd>,
 }
 
 /// How a step is ended before its time.
@@ -57,6 +61,7 @@ pub(crate) async fn run(context: &Context, number: u32, plan: &StepPlan, config:
         stop: CancellationToken::new(),
         running: TaskTracker::new(),
         shared_workspace: AtomicBool::new(false),
+        last: LastEnd::default(),
     };
     let step = Step { context, number, plan, logs: &logs, door: &door, network: &network, programs: &programs };
     let begun = Instant::now();
@@ -86,7 +91,7 @@ pub(crate) async fn run(context: &Context, number: u32, plan: &StepPlan, config:
         tracing::warn!(step = number, %error, "the end of a log is lost");
     }
     let summary = if ended.summary.is_empty() { door.summary() } else { ended.summary };
-    Ended { outcome: ended.outcome, summary: context.one_line(&summary) }
+    Ended { outcome: ended.outcome, summary: context.one_line(&summary), program: programs.last.get() }
 }
 
 /// The programs of a step.
@@ -96,6 +101,7 @@ struct Programs {
     running: TaskTracker,
     /// Whether the plugin itself may have written into the work directory.
     shared_workspace: AtomicBool,
+    last: LastEnd,
 }
 
 struct Step<'a> {
@@ -189,7 +195,7 @@ impl Step<'_> {
         // The messages end when the instance is dropped, which `call` does.
         let (result, ()) = tokio::join!(call(plugin, usage), written.write(self.logs, PLUGIN_LOG));
         match result {
-            Ok(outcome) => Ok(Ended { outcome, summary: String::new() }),
+            Ok(outcome) => Ok(Ended { outcome, summary: String::new(), program: None }),
             Err(error) => Err(told(&self.plan.plugin.name, &error)),
         }
     }
@@ -214,6 +220,7 @@ impl Step<'_> {
             self.programs.running.clone(),
         )
         .recorded_by(Arc::clone(self.network) as _);
+        let processes = NotedProcesses { processes, last: self.programs.last.clone() };
         Ok(Surroundings {
             log: Some(Arc::new(messages)),
             processes: Some(Arc::new(processes)),
@@ -232,12 +239,12 @@ impl Step<'_> {
         if let Err(error) = self.logs.line(ERROR_LOG, why).await {
             tracing::warn!(%error, why, "a step's error cannot be recorded in its log");
         }
-        Ended { outcome: Outcome::Exception, summary: why.to_owned() }
+        Ended { outcome: Outcome::Exception, summary: why.to_owned(), program: None }
     }
 }
 
 fn cancelled() -> Ended {
-    Ended { outcome: Outcome::Cancelled, summary: String::new() }
+    Ended { outcome: Outcome::Cancelled, summary: String::new(), program: None }
 }
 
 #[tracing::instrument(target = "stampmill::stage", name = "guest", level = "debug", skip_all)]

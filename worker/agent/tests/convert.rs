@@ -178,7 +178,9 @@ fn every_event_and_outcome_comes_back_as_it_went() {
     }
     for outcome in Outcome::BY_SEVERITY {
         events.push(BuildEvent::StepFinished { step: 1, outcome, summary: "s".to_owned(), at: Wall(3) });
-        events.push(BuildEvent::Finished { outcome, summary: "s".to_owned(), at: Wall(4) });
+        for program in [None, Some(ProgramEnd::Exited(75)), Some(ProgramEnd::Signalled(9))] {
+            events.push(BuildEvent::Finished { outcome, summary: "s".to_owned(), at: Wall(4), program });
+        }
         let wire = convert::outcome_to_wire(outcome);
         assert_eq!(convert::outcome_from_wire(wire), outcome);
     }

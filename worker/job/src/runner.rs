@@ -44,6 +44,8 @@ pub struct Runner {
     properties: Properties,
     /// The outcome so far.
     outcome: Outcome,
+    /// The first step that made it as bad as it is, if a step did.
+    decisive: Option<u32>,
     position: Position,
     course: Course,
     /// Steps that were not good, for the summary.
@@ -78,6 +80,7 @@ impl Runner {
             worker,
             properties,
             outcome: Outcome::Success,
+            decisive: None,
             position: Position::Before(0),
             course: Course::On,
             blots: Vec::new(),
@@ -142,13 +145,13 @@ impl Runner {
             }
             (Course::On | Course::Halted(_), _) => Course::Halted(why_cancelled(reason)),
         };
-        self.outcome = self.outcome.worst(Outcome::Cancelled);
+        self.worsen(Outcome::Cancelled, None);
     }
 
     /// Ends the build through no fault of its own: it is to be tried again elsewhere. No further step is run.
     pub fn abandon(&mut self, reason: &str) {
         self.course = Course::Stopped(reason.to_owned());
-        self.outcome = self.outcome.worst(Outcome::Retry);
+        self.worsen(Outcome::Retry, None);
     }
 
     /// The properties as they are now.
@@ -161,6 +164,12 @@ impl Runner {
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         self.outcome
+    }
+
+    /// The first step that made the outcome as bad as it is; none where all is well, or where somebody ended the build.
+    #[must_use]
+    pub fn decisive(&self) -> Option<u32> {
+        self.decisive
     }
 
     /// The build as it was ordered.
@@ -203,7 +212,13 @@ impl Runner {
         if counted != Outcome::Success {
             self.blots.push((step, outcome, summary.to_owned()));
         }
-        self.outcome = self.outcome.worst(counted);
+        self.worsen(counted, Some(step));
+    }
+
+    fn worsen(&mut self, outcome: Outcome, step: Option<u32>) {
+        if outcome.severity() > self.outcome.severity() {
+            (self.outcome, self.decisive) = (outcome, step);
+        }
     }
 
     fn is_abandoned(&self) -> bool {

@@ -56,6 +56,40 @@ fn results_are_the_worst_and_a_failure_halts() {
 }
 
 #[test]
+fn the_first_step_that_made_the_outcome_as_bad_as_it_is_is_decisive() {
+    let decisive = |steps: Vec<StepPlan>, answers: &[Outcome]| {
+        let mut runner = Runner::start(Arc::new(order(steps)), worker());
+        let mut answers = answers.iter().copied();
+        while let Some((step, outcome)) = match runner.next_step() {
+            Next::Run { step, .. } => Some((Some(step), answers.next().expect("a step more than expected"))),
+            Next::PassOver { outcome, .. } => Some((None, outcome)),
+            Next::Done { .. } => None,
+        } {
+            if let Some(step) = step {
+                runner.finished(step, outcome, "");
+            }
+        }
+        runner.decisive()
+    };
+    let lenient = || {
+        let steps = plain().into_iter().map(|step| StepPlan { halt_on_failure: false, ..step });
+        steps.collect::<Vec<_>>()
+    };
+    assert_eq!(decisive(plain(), &[Success, Success, Success]), None);
+    assert_eq!(decisive(plain(), &[Success, Failure]), Some(1));
+    assert_eq!(decisive(lenient(), &[Failure, Failure, Success]), Some(0));
+    assert_eq!(decisive(lenient(), &[Warnings, Failure, Warnings]), Some(1));
+    let mut steps = lenient();
+    steps[0].flunk_on_failure = false;
+    assert_eq!(decisive(steps, &[Failure, Success, Failure]), Some(2), "the first counts as a warning only");
+    let mut runner = Runner::start(Arc::new(order(lenient())), worker());
+    runner.next_step();
+    runner.finished(0, Failure, "");
+    runner.cancel("ann");
+    assert_eq!(runner.decisive(), None, "who cancelled it decided");
+}
+
+#[test]
 fn a_failure_that_does_not_halt_lets_the_rest_run() {
     let mut steps = plain();
     steps[0].halt_on_failure = false;

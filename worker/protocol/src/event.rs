@@ -102,7 +102,20 @@ pub enum Event {
         summary: String,
         /// When.
         at: u64,
+        /// How the program ended that decided the outcome, if one did. Older workers do not say, and older hosts do not read it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        program: Option<ProgramEnd>,
     },
+}
+
+/// How a native program ended by itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProgramEnd {
+    /// With this code.
+    Exited(i32),
+    /// By this signal.
+    Signalled(u32),
 }
 
 /// Attempts to reach one place in one way, with one end.

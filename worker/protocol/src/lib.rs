@@ -26,7 +26,7 @@ pub mod trigger;
 pub mod worker_message;
 
 pub use codec::{DecodeError, EncodeError};
-pub use event::{Event, NetworkAttempt, NetworkEnd, NetworkProtocol, Outcome};
+pub use event::{Event, NetworkAttempt, NetworkEnd, NetworkProtocol, Outcome, ProgramEnd};
 pub use host_message::{Acknowledged, HostMessage, RefusalCause};
 pub use info::{Info, Mechanism, Tier};
 pub use log::LogFrame;

@@ -129,9 +129,15 @@ fn events() -> Vec<Event> {
         Event::LogOpened { step: 0, log: "stdio".to_owned() },
         Event::PropertySet { name: "got_revision".to_owned(), value: json!("0123"), step: 0 },
         Event::StepFinished { step: 0, outcome: Outcome::Warnings, summary: String::new(), at: 2 },
-        Event::Finished { outcome: Outcome::Retry, summary: "worker w1 was stopped".to_owned(), at: 3 },
+        Event::Finished { outcome: Outcome::Retry, summary: "worker w1 was stopped".to_owned(), at: 3, program: None },
         Event::NetworkTried { step: 0, attempts: vec![attempt()], unlisted: 3 },
         Event::Triggered { step: 0, wish: wish() },
+        Event::Finished {
+            outcome: Outcome::Failure,
+            summary: String::new(),
+            at: 3,
+            program: Some(ProgramEnd::Exited(75)),
+        },
     ]
 }
 

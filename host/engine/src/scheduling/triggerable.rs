@@ -203,8 +203,7 @@ impl Engine {
     pub(crate) fn cancel_set(&mut self, id: BuildsetId, reason: &str) {
         let requests = self.buildsets.get(&id).map(|open| open.set.requests.clone()).unwrap_or_default();
         for request in requests {
-            // One that is complete already needs no end.
-            let _ = self.request_cancel_asked(request, reason.to_owned());
+            self.cancel_request(request, reason.to_owned());
         }
     }
 }

@@ -162,7 +162,8 @@ fn a_late_event_of_a_build_that_is_over_is_dropped_and_the_worker_told_to_forget
     let reason = "the build is over, or not this worker's".to_owned();
     let forget = Effect::CancelBuild { worker: "w1".into(), build: BuildId(1), reason };
     let expected = [Output::Effect(acknowledge(2)), Output::Effect(forget)];
-    let finished = BuildEvent::Finished { outcome: Outcome::Success, summary: String::new(), at: Wall(0) };
+    let finished =
+        BuildEvent::Finished { outcome: Outcome::Success, summary: String::new(), at: Wall(0), program: None };
     assert_eq!(world.tell(told(2, finished)), expected);
 }
 

@@ -53,6 +53,83 @@ fn a6_02_a6_03_the_first_failure_is_told_once_as_soon_as_it_is_known() {
     assert_eq!(world.buildset(1).state, BuildsetState::Finished { outcome: Outcome::Exception, at });
 }
 
+/// As [`of_three`], with room for two builds and a scheduler that cancels on failure.
+fn cancelling() -> World {
+    let mut world = of_three();
+    let quick = Scheduler { cancel_on_failure: true, ..on_main("quick", &["a", "b", "c"]) };
+    world.reload(Config { schedulers: vec![quick], ..(*world.config).clone() });
+    world
+}
+
+fn ended(outputs: &[Output]) -> Vec<(BuildId, String)> {
+    let told = effects(outputs).into_iter().filter_map(|effect| match effect {
+        Effect::CancelBuild { build, reason, .. } => Some((build, reason)),
+        _ => None,
+    });
+    told.collect()
+}
+
+#[test]
+fn a_set_that_fails_cancels_what_runs_and_what_waits_and_has_failed() {
+    let mut world = cancelling();
+    world.connect("w1", 2);
+    world.push(vec![seen("ann", "r2")]);
+    // Of the second set nothing has started yet; the first has its three builds.
+    let outputs = world.finish(2, Outcome::Failure);
+    let why = "builder `b` ended with failure in this buildset";
+    assert_eq!(occasions(&outputs), [OccasionKind::FirstFailure]);
+    assert_eq!(ended(&outputs), [(BuildId(1), why.to_owned()), (BuildId(3), why.to_owned())]);
+    assert_eq!(occasions(&world.finish(1, Outcome::Cancelled)), []);
+    // One that ended before it heard of it counts as it ended.
+    let outputs = world.finish(3, Outcome::Success);
+    assert_eq!(occasions(&outputs), [OccasionKind::BuildsetFinished]);
+    let at = world.now.wall;
+    assert_eq!(world.buildset(1).state, BuildsetState::Finished { outcome: Outcome::Failure, at });
+
+    assert_eq!(started(&outputs), ["b/2 on w1"], "of the second set two run now, and one waits");
+    let outputs = world.finish(4, Outcome::Exception);
+    assert_eq!(ended(&outputs), [(BuildId(5), "builder `a` ended with exception in this buildset".to_owned())]);
+    let RequestState::Complete { outcome, build, reason, .. } = &world.request(6).state else { panic!("it waits") };
+    assert_eq!((*outcome, *build), (Outcome::Cancelled, None));
+    assert_eq!(reason, "builder `a` ended with exception in this buildset");
+    assert_eq!(occasions(&world.finish(5, Outcome::Cancelled)), [OccasionKind::BuildsetFinished]);
+    assert_eq!(world.buildset(2).state, BuildsetState::Finished { outcome: Outcome::Exception, at });
+}
+
+#[test]
+fn without_the_option_and_for_what_is_cancelled_or_tried_again_a_set_goes_on() {
+    let mut world = of_three();
+    assert_eq!(ended(&world.finish(1, Outcome::Failure)), []);
+    let mut world = cancelling();
+    let reason = "cancelled by ann".to_owned();
+    world.tell(Input::RequestCancelAsked { request: RequestId(1), reason, reply: ReplyTo(0) });
+    assert_eq!(ended(&world.finish(1, Outcome::Cancelled)), []);
+    assert_eq!(ended(&world.finish(2, Outcome::Retry)), []);
+    assert_eq!(world.buildset(1).state, BuildsetState::Open { will_fail: true });
+    // It is known to fail since the first was cancelled; what fails now ends the rest all the same.
+    assert_eq!(ended(&world.finish(3, Outcome::Failure)).len(), 1);
+}
+
+#[test]
+fn a_build_that_another_set_shares_goes_on_when_one_of_them_fails() {
+    let fast = Scheduler { cancel_on_failure: true, ..on_main("quick", &["linux", "mac"]) };
+    let builders = vec![builder("linux"), builder("mac")];
+    let mut world = World::new(Config { schedulers: vec![fast], builders, ..small() });
+    world.push(vec![seen("ann", "r1")]);
+    world.push(vec![seen("ann", "r2")]);
+    // `linux` builds both sets at once; of `mac` one request was taken out, so that the sets fail one by one.
+    world.connect("w1", 1);
+    assert_eq!(world.build(1).requests().count(), 2);
+    let reason = "cancelled by ann".to_owned();
+    world.tell(Input::RequestCancelAsked { request: RequestId(2), reason, reply: ReplyTo(0) });
+    world.connect_with("w1", 2, &[1]);
+    assert_eq!(ended(&world.finish(2, Outcome::Failure)), []);
+    assert_eq!(world.build(1).requests().collect::<Vec<_>>(), [RequestId(1)]);
+    assert_eq!(world.buildset(2).state, BuildsetState::Finished { outcome: Outcome::Failure, at: world.now.wall });
+    world.finish(1, Outcome::Success);
+    assert_eq!(world.outcome(1), Some(Outcome::Success));
+}
+
 #[test]
 fn a_build_that_is_lost_is_no_failure_of_its_buildset() {
     let mut world = of_three();

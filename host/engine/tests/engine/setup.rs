@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use stampmill_engine::Config;
 use stampmill_engine::config::{
-    Builder, ChangeSource, ChangeSourceKind, CodebaseDefault, OccasionKind, Reporter, Scheduler, SchedulerKind, Worker,
-    WorkerChoice,
+    Builder, ChangeSource, ChangeSourceKind, CodebaseDefault, OccasionKind, Reporter, Retry, Scheduler, SchedulerKind,
+    Worker, WorkerChoice,
 };
 use stampmill_engine::form::Form;
 use stampmill_engine::input::{Force, Polled, Trouble};
@@ -40,6 +40,7 @@ pub(crate) fn builder(name: &str) -> Builder {
         max_builds: None,
         merge: true,
         locks: Vec::new(),
+        retry: Retry::default(),
         tier: Tier::Sandboxed,
         properties: Properties::new(),
     }
@@ -98,6 +99,8 @@ pub(crate) fn scheduler(name: &str, kind: SchedulerKind, builders: &[&str]) -> S
         priority: 0,
         properties: Properties::new(),
         approve_untrusted: false,
+        cancel_superseded: false,
+        cancel_on_failure: false,
         reason: String::new(),
     }
 }

@@ -9,8 +9,8 @@ use stampmill_engine::snapshot::LastIds;
 use stampmill_engine::{Answer, Config, Effect, Engine, Input, Output, ReplyTo, Snapshot, Write, invariants};
 use stampmill_model::{
     Build, BuildEvent, BuildId, BuildOrder, BuildState, Buildset, BuildsetId, BuildsetState, Change, ChangeId,
-    ChangeSourceName, Milliseconds, NoticeId, Now, Outcome, Request, RequestId, RequestState, SchedulerName,
-    SeenChange, Steady, Wall, WorkerName,
+    ChangeSourceName, Milliseconds, NoticeId, Now, Outcome, ProgramEnd, Request, RequestId, RequestState,
+    SchedulerName, SeenChange, Steady, Wall, WorkerName,
 };
 
 use crate::setup::info;
@@ -210,8 +210,13 @@ impl World {
     }
 
     pub(crate) fn finish(&mut self, build: u64, outcome: Outcome) -> Vec<Output> {
+        self.finish_with(build, outcome, None)
+    }
+
+    /// As the program did that decided it.
+    pub(crate) fn finish_with(&mut self, build: u64, outcome: Outcome, program: Option<ProgramEnd>) -> Vec<Output> {
         let at = self.now.wall;
-        self.event(build, BuildEvent::Finished { outcome, summary: String::new(), at })
+        self.event(build, BuildEvent::Finished { outcome, summary: String::new(), at, program })
     }
 
     pub(crate) fn change(&self, id: u64) -> &Change {

@@ -28,6 +28,8 @@ pub(crate) const POLL_EVERY: Milliseconds = Milliseconds::from_seconds(60);
 pub(crate) const POLL_EVERY_LEAST: Milliseconds = Milliseconds::from_seconds(1);
 /// Shortest period of a periodic scheduler; the same reason.
 pub(crate) const PERIOD_LEAST: Milliseconds = Milliseconds::from_seconds(1);
+/// Tries of one request: what does not pass in so many does not pass, and each may take a worker for hours.
+pub(crate) const RETRY_ATTEMPTS_MOST: u32 = 100;
 /// The longest that a step takes when the configuration says nothing: Buildbot's default is 20 minutes of silence.
 pub(crate) const STEP_TIMEOUT: Milliseconds = Milliseconds::from_seconds(3600);
 /// The longest time that can be configured anywhere, a year: everything beyond is a slip of the pen.

@@ -115,6 +115,8 @@ pub(super) struct Scheduler {
     pub(super) priority: i32,
     pub(super) properties: BTreeMap<String, Value>,
     pub(super) approve_untrusted: bool,
+    pub(super) cancel_superseded: bool,
+    pub(super) cancel_on_failure: bool,
     pub(super) reason: String,
     /// What a force scheduler asks of people.
     pub(super) entries: Vec<Entry>,
@@ -161,6 +163,7 @@ pub(super) struct Builder {
     pub(super) max_builds: Option<u32>,
     pub(super) merge: bool,
     pub(super) locks: Vec<LockUse>,
+    pub(super) retry: stampmill_engine::config::Retry,
     pub(super) tier: Tier,
     pub(super) properties: BTreeMap<String, Value>,
     pub(super) description: Option<String>,

@@ -422,7 +422,12 @@ fn fill(store: &Store) {
                 1,
                 1,
                 "linux",
-                RequestState::Complete { outcome: Outcome::Failure, build: Some(BuildId(1)), at: Wall(NOON) },
+                RequestState::Complete {
+                    outcome: Outcome::Failure,
+                    build: Some(BuildId(1)),
+                    at: Wall(NOON),
+                    reason: String::new(),
+                },
             )
             .into(),
         ),

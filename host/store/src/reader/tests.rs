@@ -248,7 +248,8 @@ fn requests_and_buildsets_are_listed_open_or_all() {
     let request = |id: u64, builder: &str, state: RequestState| {
         Write::Request(Arc::new(Request { id: RequestId(id), builder: builder.into(), ..request_in(state) }))
     };
-    let complete = || RequestState::Complete { outcome: Outcome::Success, build: None, at: Wall(1) };
+    let complete =
+        || RequestState::Complete { outcome: Outcome::Success, build: None, at: Wall(1), reason: String::new() };
     let set = |id: u64, buildset: Buildset| Write::Buildset(Arc::new(Buildset { id: BuildsetId(id), ..buildset }));
     let (_directory, store) = store_with(&[
         request(1, "linux", RequestState::Pending),

@@ -77,5 +77,7 @@ pub(crate) enum RequestStateRow {
         #[serde(default, skip_serializing_if = "blank")]
         build: Option<u64>,
         at: u64,
+        #[serde(default, skip_serializing_if = "blank")]
+        reason: String,
     },
 }

@@ -44,6 +44,10 @@ fn case<R: Row, M: PartialEq + std::fmt::Debug + 'static>(
     Case { name, bytes, check }
 }
 
+fn complete(outcome: Outcome, build: Option<BuildId>, reason: &str) -> RequestState {
+    RequestState::Complete { outcome, build, at: Wall(88), reason: reason.to_owned() }
+}
+
 fn cases() -> Vec<Case> {
     let patches = |_: &[u8; 32]| Ok(PATCH.to_vec());
     let mut cases = Vec::new();
@@ -62,14 +66,9 @@ fn cases() -> Vec<Case> {
         ("request-awaiting-approval", request_in(RequestState::AwaitingApproval)),
         ("request-pending", request_in(RequestState::Pending)),
         ("request-building", request_in(RequestState::Building(BuildId(9)))),
-        (
-            "request-complete",
-            request_in(RequestState::Complete { outcome: Outcome::Failure, build: None, at: Wall(88) }),
-        ),
-        (
-            "request-built",
-            request_in(RequestState::Complete { outcome: Outcome::Failure, build: Some(BuildId(9)), at: Wall(88) }),
-        ),
+        ("request-complete", request_in(complete(Outcome::Failure, None, ""))),
+        ("request-built", request_in(complete(Outcome::Failure, Some(BuildId(9)), ""))),
+        ("request-cancelled", request_in(complete(Outcome::Cancelled, None, "ann: a typo"))),
         ("request-lost", Request { losses: 1, ..request_in(RequestState::Pending) }),
     ] {
         cases.push(case(name, &request_to_row(&request), request, request_from_row));

@@ -243,7 +243,8 @@ fn history_is_not_loaded_but_its_ids_and_numbers_are_known() {
         let (buildset, request, build) = running(id, "linux", "w1");
         let finished = finished_buildset().state;
         ends.push(Write::Buildset(Arc::new(Buildset { state: finished, ..(*buildset).clone() })));
-        let complete = RequestState::Complete { outcome: Outcome::Warnings, build: None, at: Wall(99) };
+        let complete =
+            RequestState::Complete { outcome: Outcome::Warnings, build: None, at: Wall(99), reason: String::new() };
         ends.push(Write::Request(Arc::new(Request { state: complete, ..(*request).clone() })));
         ends.push(Write::Build(Arc::new(Build { state: finished_build().state, ..(*build).clone() })));
         ends.push(Write::BuildSequence(BuildId(id), 99));

@@ -101,7 +101,7 @@ impl Rogue {
         self.tells(build, 5, Event::PropertySet { name: "forged".into(), value, step: 0 }).await?;
         let outcome = Outcome::Success;
         self.tells(build, 6, Event::StepFinished { step: 0, outcome, summary: "forged".into(), at: 2 }).await?;
-        self.tells(build, 7, Event::Finished { outcome, summary: "forged".into(), at: 3 }).await
+        self.tells(build, 7, Event::Finished { outcome, summary: "forged".into(), at: 3, program: None }).await
     }
 
     /// Waits until the host has read all that was said.
@@ -185,7 +185,12 @@ async fn attack_18_a_worker_can_not_answer_for_a_build_of_another_nor_for_one_th
     let new = is_unforged(&host, second).await?;
     ensure!(new["state"] == "running" && new["attempt"] == 2, "{new:#}");
     // What it says of its own counts: so the host did listen.
-    late.tells(second, 2, Event::Finished { outcome: Outcome::Failure, summary: "honest".into(), at: 9 }).await?;
+    late.tells(
+        second,
+        2,
+        Event::Finished { outcome: Outcome::Failure, summary: "honest".into(), at: 9, program: None },
+    )
+    .await?;
     host.wait_for(&format!("/api/v1/builds/{second}"), |build| (build["result"] == "failure").then_some(())).await?;
     host.end(Signal::SIGTERM).await?;
     Ok(())

@@ -1,4 +1,5 @@
-//! A buildset is finished exactly when all of its requests are complete, with the worst of their outcomes, and stays so.
+//! A buildset is finished exactly when all of its requests are complete, with the worst of their outcomes, and stays so. A set
+//! in which something has failed has failed, whatever was cancelled beside it.
 
 use std::collections::BTreeSet;
 
@@ -46,7 +47,11 @@ impl Invariant for Buildsets {
                     !is_complete && *will_fail == known.clone().any(|outcome| !outcome.is_good())
                 }
                 BuildsetState::Finished { outcome, .. } => {
-                    is_complete && *outcome == known.clone().fold(Outcome::Skipped, Outcome::worst)
+                    // What was cancelled says nothing where something has failed.
+                    let failed = known.clone().filter(|it| matches!(it, Outcome::Failure | Outcome::Exception));
+                    let worst = failed.reduce(Outcome::worst);
+                    is_complete
+                        && *outcome == worst.unwrap_or_else(|| known.clone().fold(Outcome::Skipped, Outcome::worst))
                 }
             };
             expect(holds, || format!("buildset {id} is {:?} with requests {outcomes:?}", set.state))

@@ -91,7 +91,9 @@ fn ends(facts: &Facts, build: &Build) -> Finding {
             // It went back, and was cancelled before anything else.
             RequestState::Complete { build: None, .. } => end == Outcome::Retry,
             RequestState::Complete { outcome, build: by, .. } => {
-                *by == Some(build.id) && *outcome == if end == Outcome::Retry { Outcome::Exception } else { end }
+                // One that has no try left ends as the build would have.
+                let is_given_up = end == Outcome::Retry && matches!(outcome, Outcome::Failure | Outcome::Exception);
+                *by == Some(build.id) && (is_given_up || *outcome == end)
             }
             RequestState::Pending => end == Outcome::Retry,
             RequestState::Building(next) => end == Outcome::Retry && *next != build.id,

@@ -69,11 +69,11 @@ fn request_part(
     why: Option<&Explanation>,
     now: Wall,
 ) -> Markup {
-    let (word, awaits_approval, waits) = match request.state {
-        RequestState::AwaitingApproval => ("awaits approval", true, true),
-        RequestState::Pending => ("waiting", false, true),
-        RequestState::Building(_) => ("running", false, false),
-        RequestState::Complete { outcome, .. } => (outcome.as_str(), false, false),
+    let (word, awaits_approval, waits, ended_by) = match &request.state {
+        RequestState::AwaitingApproval => ("awaits approval", true, true, ""),
+        RequestState::Pending => ("waiting", false, true, ""),
+        RequestState::Building(_) => ("running", false, false, ""),
+        RequestState::Complete { outcome, reason, .. } => (outcome.as_str(), false, false, reason.as_str()),
     };
     html! {
         article.card id={ "request-" (request.id) } {
@@ -84,6 +84,7 @@ fn request_part(
                 span.grow {}
                 @if waits { (tables::request_buttons(request.id.0, awaits_approval, &visitor.who)) }
             }
+            @if !ended_by.is_empty() { p { (words::sentence(&words::shortened(ended_by, 400))) } }
             @if let Some(why) = why {
                 p { (words::sentence(&why.summary)) @if let Some(position) = why.position { " (place " (position) " in the queue)" } }
                 @if !why.workers.is_empty() {

@@ -5,7 +5,7 @@ fn event(summary: &str) -> Event {
 }
 
 fn finished() -> Event {
-    Event::Finished { outcome: stampmill_protocol::Outcome::Success, summary: String::new(), at: 1 }
+    Event::Finished { outcome: stampmill_protocol::Outcome::Success, summary: String::new(), at: 1, program: None }
 }
 
 fn frame(bytes: usize) -> LogFrame {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
-use stampmill_engine::config::{Builder, CodebaseDefault, Config, Worker, WorkerChoice};
+use stampmill_engine::config::{Builder, CodebaseDefault, Config, Retry, Worker, WorkerChoice};
 use stampmill_engine::input::Submission;
 use stampmill_engine::{Answer, Effect, Engine, Input, Output, ReplyTo, Snapshot};
 use stampmill_model::{
@@ -53,6 +53,7 @@ pub(super) fn plan(loaded: &Loaded, job: &Arc<Job>) -> Plan {
             max_builds: None,
             merge: false,
             locks: Vec::new(),
+            retry: Retry::default(),
             tier: Tier::WasmOnly,
             properties: Properties::new(),
         },

@@ -1,5 +1,6 @@
 //! Jobs, builders and workers.
 
+use stampmill_engine::config::{Retry, RetryCause};
 use stampmill_model::{LockAccess, LockScope, Milliseconds, Tier};
 
 use super::{
@@ -52,6 +53,7 @@ pub(super) fn builder(table: &mut Table<'_>) -> Option<Builder> {
     let max_builds = count(table, "max-builds");
     let merge = flag(table, "merge", true);
     let locks = lock_uses(table);
+    let retry = retry(table);
     let tier = table.choice("isolation", &TIERS).map_or(Tier::Sandboxed, |at| at.value);
     let properties = properties(table);
     let description = optional(table, "description");
@@ -64,6 +66,7 @@ pub(super) fn builder(table: &mut Table<'_>) -> Option<Builder> {
         max_builds,
         merge,
         locks,
+        retry,
         tier,
         properties,
         description,
@@ -82,6 +85,52 @@ fn lock_uses(table: &Table<'_>) -> Vec<LockUse> {
         lock.finish();
     }
     uses
+}
+
+/// Which builds are tried again. A list that is written says all: without `worker-lost` in it, not even a lost build is.
+fn retry(table: &Table<'_>) -> Retry {
+    let Some(inner) = table.table("retry", format!("`retry` of {}", table.what)) else { return Retry::default() };
+    let causes = inner.texts("on");
+    inner.require("on", "on = [\"worker-lost\", \"signal\", \"exit-code 75\"]");
+    let most = i64::from(limits::RETRY_ATTEMPTS_MOST);
+    let attempts = inner.number("attempts", 1, most).and_then(|at| u32::try_from(at.value).ok());
+    let mut on: Vec<RetryCause> = Vec::new();
+    for cause in causes.into_iter().flat_map(|causes| causes.value) {
+        let problem = match retry_cause(&cause.value) {
+            Ok(known) if on.contains(&known) => {
+                Problem::error(cause.span, format!("`{}` stands twice in {}", cause.value, inner.what))
+                    .mend("leave one of them out")
+            }
+            Ok(known) => {
+                on.push(known);
+                continue;
+            }
+            Err(mend) => {
+                Problem::error(cause.span, format!("`{}` in {} is no cause to try again", cause.value, inner.what))
+                    .mend(mend)
+            }
+        };
+        table.sink().report(problem);
+    }
+    inner.finish();
+    Retry { on, attempts }
+}
+
+/// The cause that a text names, or the mend.
+fn retry_cause(text: &str) -> Result<RetryCause, &'static str> {
+    let number = |text: &str, most: u32| text.parse().ok().filter(|number: &u32| (1..=most).contains(number));
+    match text.split_once(' ') {
+        None if text == "worker-lost" => Ok(RetryCause::WorkerLost),
+        None if text == "signal" => Ok(RetryCause::Signal(None)),
+        Some(("signal", signal)) => {
+            number(signal, 64).map(|it| RetryCause::Signal(Some(it))).ok_or("signals have numbers from 1 to 64")
+        }
+        Some(("exit-code", code)) => number(code, 255)
+            .and_then(|code| i32::try_from(code).ok())
+            .map(RetryCause::ExitCode)
+            .ok_or("exit codes of failures are numbers from 1 to 255"),
+        _ => Err("write `worker-lost`, `signal`, `signal 9` or `exit-code 75`"),
+    }
 }
 
 const SCOPES: [(&str, LockScope); 2] = [("host", LockScope::Host), ("worker", LockScope::Worker)];

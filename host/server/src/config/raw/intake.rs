@@ -49,6 +49,8 @@ pub(super) fn scheduler(table: &mut Table<'_>) -> Option<Scheduler> {
     let priority = table.number("priority", i64::from(i32::MIN), i64::from(i32::MAX));
     let properties = properties(table);
     let approve_untrusted = flag(table, "approve-untrusted", false);
+    let cancel_superseded = flag(table, "cancel-superseded", false);
+    let cancel_on_failure = flag(table, "cancel-on-failure", false);
     let reason = optional(table, "reason").unwrap_or_default();
     let entries = form::entries(table);
     let reason_required = flag(table, "reason-required", false);
@@ -72,6 +74,8 @@ pub(super) fn scheduler(table: &mut Table<'_>) -> Option<Scheduler> {
         priority: priority.and_then(|at| i32::try_from(at.value).ok()).unwrap_or(0),
         properties,
         approve_untrusted,
+        cancel_superseded,
+        cancel_on_failure,
         reason,
         entries,
         reason_required,
@@ -119,7 +123,7 @@ fn filters(table: &Table<'_>) -> Vec<super::Use> {
 /// Keys that mean nothing for the kind are mistakes: they look as if they did something.
 fn check_keys_of_kind(table: &Table<'_>, scheduler: &Scheduler) {
     use SchedulerKind::{AnyBranch, Dependent, Force, Nightly, Periodic, SingleBranch, Triggerable, Try};
-    let keys: [(&str, &[SchedulerKind], &str); 13] = [
+    let keys: [(&str, &[SchedulerKind], &str); 14] = [
         ("branch", &[SingleBranch, Nightly], "single-branch` and `nightly"),
         ("branches", &[AnyBranch], "any-branch"),
         ("stable-for", &[SingleBranch, AnyBranch], "single-branch` and `any-branch"),
@@ -133,6 +137,7 @@ fn check_keys_of_kind(table: &Table<'_>, scheduler: &Scheduler) {
         ("parameter", &[Force], "force"),
         ("reason-required", &[Force], "force"),
         ("filter", &[SingleBranch, AnyBranch, Nightly], "single-branch`, `any-branch` and `nightly"),
+        ("cancel-superseded", &[SingleBranch, AnyBranch, Nightly], "single-branch`, `any-branch` and `nightly"),
     ];
     let kind = scheduler.kind.value;
     let word = KINDS.iter().find(|(_, known)| *known == kind).map_or("", |(word, _)| word);
@@ -192,7 +197,7 @@ fn check_nightly(table: &Table<'_>, scheduler: &Scheduler) {
     if scheduler.kind.value != SchedulerKind::Nightly || scheduler.only_if_changed {
         return;
     }
-    for key in ["branch", "force-at", "filter"] {
+    for key in ["branch", "force-at", "filter", "cancel-superseded"] {
         let Some(place) = table.key_span(key) else { continue };
         let problem =
             Problem::error(place, format!("`{key}` of {} means nothing without `only-if-changed`", table.what));

@@ -77,6 +77,7 @@ pub(super) fn builders(builders: Vec<raw::Builder>, known_names: &Known<'_>, sin
             max_builds: builder.max_builds,
             merge: builder.merge,
             locks,
+            retry: builder.retry,
             tier: builder.tier,
             properties: with_source(builder.properties, &PropertySource::Builder),
         });

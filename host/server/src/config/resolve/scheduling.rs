@@ -112,6 +112,8 @@ pub(super) fn schedulers(
             priority: scheduler.priority,
             properties: with_source(scheduler.properties, &PropertySource::Scheduler),
             approve_untrusted: scheduler.approve_untrusted,
+            cancel_superseded: scheduler.cancel_superseded,
+            cancel_on_failure: scheduler.cancel_on_failure,
             reason: scheduler.reason,
         });
         resolved.1.push(filters);

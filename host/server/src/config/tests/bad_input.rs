@@ -145,8 +145,49 @@ fn a_crontab_that_never_comes_or_is_none_and_an_unknown_zone_are_refused_at_thei
     only(&unchanged, (5, 1), "means nothing without `only-if-changed`", "only-if-changed = true");
     let forced = scheduler("force", "trusted = true");
     only(&forced, (4, 1), "`trusted` of scheduler `s` means nothing for kind `force`", "kind `try`");
+    for kind in ["force", "try", "periodic"] {
+        let every = if kind == "periodic" { "every = \"1h\"" } else { "" };
+        let text = scheduler(kind, &format!("cancel-superseded = true\n{every}"));
+        let says = format!("`cancel-superseded` of scheduler `s` means nothing for kind `{kind}`");
+        only(&text, (4, 1), &says, "`single-branch`, `any-branch` and `nightly`");
+    }
+    let nightly = scheduler("nightly", "at = \"0 3 * * *\"\ncancel-superseded = true");
+    only(
+        &nightly,
+        (5, 1),
+        "`cancel-superseded` of scheduler `s` means nothing without `only-if-changed`",
+        "or remove it",
+    );
+    let text = scheduler("force", "cancel-on-failure = 1");
+    only(&text, (4, 21), "`cancel-on-failure` of scheduler `s` is a number, and true or false is expected", "");
+    let text = scheduler("any-branch", "cancel-superseded = \"yes\"");
+    only(&text, (4, 21), "`cancel-superseded` of scheduler `s` is text, and true or false is expected", "");
     let periodic = scheduler("periodic", "every = \"1h\"\ntime-zone = \"UTC\"");
     only(&periodic, (5, 1), "`time-zone` of scheduler `s` means nothing for kind `periodic`", "nightly");
+}
+
+#[test]
+fn a_cause_to_try_again_that_is_none_or_stands_twice_and_too_many_tries_are_refused_at_their_place() {
+    let retry = |value: &str| with_builder("").replace("job = \"c\"", &format!("job = \"c\"\nretry = {value}"));
+    only(&retry("{ attempts = 3 }"), (11, 9), "`retry` of builder `linux` has no `on`", "on = [\"worker-lost\"");
+    for (cause, mend) in [
+        ("exit-code", "`exit-code 75`"),
+        ("exit-code 0", "from 1 to 255"),
+        ("exit-code 256", "from 1 to 255"),
+        ("exit-code two", "from 1 to 255"),
+        ("signal KILL", "from 1 to 64"),
+        ("signal 65", "from 1 to 64"),
+        ("failure", "`exit-code 75`"),
+    ] {
+        let says = format!("`{cause}` in `retry` of builder `linux` is no cause to try again");
+        only(&retry(&format!("{{ on = [\"worker-lost\", \"{cause}\"] }}")), (11, 32), &says, mend);
+    }
+    let twice = retry("{ on = [\"signal\", \"signal\"] }");
+    only(&twice, (11, 27), "`signal` stands twice in `retry` of builder `linux`", "leave one of them out");
+    for attempts in ["0", "101"] {
+        let text = retry(&format!("{{ on = [], attempts = {attempts} }}"));
+        only(&text, (11, 30), "`attempts` of `retry` of builder `linux`", "");
+    }
 }
 
 #[test]

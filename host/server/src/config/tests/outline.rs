@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use stampmill_engine::config::{ChangeSourceKind, Lock, LockUse, Project, SchedulerKind};
+use stampmill_engine::config::{ChangeSourceKind, Lock, LockUse, Project, Retry, RetryCause, SchedulerKind};
 use stampmill_model::{LockAccess, LockScope, Milliseconds, Tier};
 
 use super::{Folder, plugins, warnings};
@@ -192,6 +192,31 @@ fn a_lock_is_one_for_all_and_had_alone_unless_the_file_says_otherwise() {
     let lock_use = |name: &str, access| LockUse { name: name.into(), access };
     let expected = [lock_use("db", LockAccess::Exclusive), lock_use("disk", LockAccess::Counting)];
     assert_eq!(engine.builders[0].locks, expected);
+}
+
+#[test]
+fn lost_builds_alone_are_tried_again_unless_the_builder_lists_causes() {
+    let retry = |line: &str| {
+        let text = OUTLINE.replace("workers = { tags", &format!("{line}\nworkers = {{ tags"));
+        loaded(&Folder::with(&text)).engine.builders[0].retry.clone()
+    };
+    assert_eq!(retry(""), Retry { on: vec![RetryCause::WorkerLost], attempts: None });
+    assert_eq!(retry("retry = { on = [] }"), Retry { on: vec![], attempts: None });
+    let on = vec![RetryCause::ExitCode(75), RetryCause::Signal(None), RetryCause::Signal(Some(9))];
+    let listed = retry("retry = { on = [\"exit-code 75\", \"signal\", \"signal 9\"], attempts = 5 }");
+    assert_eq!(listed, Retry { on, attempts: Some(5) });
+}
+
+#[test]
+fn a_scheduler_cancels_nothing_unless_it_says_so() {
+    let cancels = |text: &str| {
+        let scheduler = loaded(&Folder::with(text)).engine.schedulers[0].clone();
+        (scheduler.cancel_superseded, scheduler.cancel_on_failure)
+    };
+    assert_eq!(cancels(OUTLINE), (false, false));
+    let with = |line: &str| OUTLINE.replace("stable-for = \"5s\"", &format!("stable-for = \"5s\"\n{line}"));
+    assert_eq!(cancels(&with("cancel-superseded = true")), (true, false));
+    assert_eq!(cancels(&with("cancel-on-failure = true")), (false, true));
 }
 
 #[test]

@@ -13,7 +13,7 @@ fn schema() -> Value {
 }
 
 /// An unknown key in a table, and where the schema describes that table.
-const TABLES: [(&str, &str); 21] = [
+const TABLES: [(&str, &str); 22] = [
     ("zzz = 1", ""),
     ("[[change-source]]\nzzz = 1", "/$defs/change-source"),
     ("[codebases]\nzzz = 1", "/$defs/codebases"),
@@ -26,6 +26,7 @@ const TABLES: [(&str, &str); 21] = [
     ("[[builder]]\nzzz = 1", "/$defs/builder"),
     ("[[builder]]\nworkers = { zzz = 1 }", "/$defs/workers"),
     ("[[builder]]\nlocks = [{ zzz = 1 }]", "/$defs/lock-use"),
+    ("[[builder]]\nretry = { zzz = 1 }", "/$defs/retry"),
     ("[[lock]]\nzzz = 1", "/$defs/lock"),
     ("[[project]]\nzzz = 1", "/$defs/project"),
     ("[[worker]]\nzzz = 1", "/$defs/worker"),
