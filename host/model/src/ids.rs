@@ -37,6 +37,8 @@ number_ids! {
     BuildId,
     /// A notice to a reporter; the same at every attempt to deliver it.
     NoticeId,
+    /// A person; that of one who was removed or merged with another does not come again.
+    PersonId,
 }
 
 macro_rules! names {

@@ -10,6 +10,7 @@ mod asking;
 mod changes;
 mod checking;
 mod connection;
+mod desk;
 mod events;
 mod explaining;
 mod failure;
@@ -18,6 +19,7 @@ mod limits;
 mod logs;
 mod operating;
 mod output;
+mod people;
 mod plugins;
 mod prompt;
 mod running;
@@ -104,6 +106,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Resume(args) => operating::resume(args).await,
         Command::Reload(args) => asking::reload(args).await,
         Command::User(command) => accounts::user(command).await,
+        Command::Person(command) => people::person(command).await,
         Command::Token(command) => accounts::token(command).await,
         Command::WorkerToken(args) => accounts::worker_token(args).await,
         Command::Completions { shell } => {

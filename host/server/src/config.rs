@@ -75,6 +75,8 @@ pub(crate) struct Loaded {
     pub(crate) limits: HostLimits,
     /// What builders are for, in words for people.
     pub(crate) descriptions: BTreeMap<BuilderName, String>,
+    /// Whom the builds of a builder interest beside their blamelists; builders that name nobody are left out.
+    pub(crate) interested: BTreeMap<BuilderName, Vec<String>>,
     /// What is allowed and most likely not meant.
     pub(crate) warnings: Vec<Finding>,
     /// Plugins that are not in the lock file yet, or in it with an earlier release's bytes.
@@ -198,6 +200,8 @@ fn load_text(path: &Path, text: String, lock: Lock, bundled: &[Bundled]) -> Resu
     let data = folder.join(text_of(&file.data).unwrap_or_else(|| DATA_DIRECTORY.to_owned()));
     let described = |builder: &raw::Builder| Some((builder.name.value.clone().into(), builder.description.clone()?));
     let descriptions = file.builders.iter().filter_map(described).collect();
+    let named = file.builders.iter().filter(|builder| !builder.interested.is_empty());
+    let interested = named.map(|builder| (builder.name.value.clone().into(), builder.interested.clone())).collect();
     let resolved = resolve::resolve(file, bundled, &folder, &lock, &sink);
     let (errors, warnings) = sink.into_findings(&source);
     if !errors.is_empty() {
@@ -224,6 +228,7 @@ fn load_text(path: &Path, text: String, lock: Lock, bundled: &[Bundled]) -> Resu
         secrets: resolved.secrets,
         limits: resolved.limits,
         descriptions,
+        interested,
         warnings,
         pins: resolved.pins,
         engine,

@@ -48,8 +48,13 @@ pub(crate) fn judgement(judgement: runtime::Judgement) -> (model::Verdict, Strin
     (verdict, judgement.reason)
 }
 
-/// A build as a reporter gets it, with the changes that its stamps name.
-pub(crate) fn build_facts(build: &model::Build, changes: &[model::Change], url: String) -> runtime::BuildFacts {
+/// A build as a reporter gets it, with the changes that its stamps name, and those whom its builder names as interested.
+pub(crate) fn build_facts(
+    build: &model::Build,
+    changes: &[model::Change],
+    named: &[String],
+    url: String,
+) -> runtime::BuildFacts {
     let (ended, summary, finished_at) = match &build.state {
         model::BuildState::Dispatched | model::BuildState::Running | model::BuildState::Cancelling { .. } => {
             (None, String::new(), None)
@@ -59,7 +64,7 @@ pub(crate) fn build_facts(build: &model::Build, changes: &[model::Change], url: 
         }
     };
     runtime::BuildFacts {
-        interested: build.blamelist.clone(),
+        interested: model::person::interested(&build.blamelist, named),
         outcome: ended,
         summary,
         url,

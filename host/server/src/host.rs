@@ -215,6 +215,7 @@ fn builder_view(loaded: &Loaded, builder: &stampmill_engine::config::Builder) ->
         name: builder.name.clone(),
         project: builder.project.clone(),
         description: loaded.descriptions.get(&builder.name).cloned().unwrap_or_default(),
+        interested: loaded.interested.get(&builder.name).cloned().unwrap_or_default(),
         worker_tags: builder.workers.tags.clone(),
         worker_names: builder.workers.names.clone(),
         tier: builder.tier,

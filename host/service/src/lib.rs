@@ -3,7 +3,7 @@
 //!
 //! Modules in reading order: [`host`] is what the door leads to, [`view`] and [`event`] what can be seen there; [`permission`] is the table of
 //! who may do what; [`access`], [`identity`], [`password`] and [`secret`] find out who asks; [`Service`] joins it, with [`accounts`] for users
-//! and tokens, [`asks`] for what is asked to be done,
+//! and tokens, [`people`] for who makes changes, [`asks`] for what is asked to be done,
 //! `operating` for what operators switch, [`queries`] for what is asked to be seen, and [`Watching`] for who goes on looking.
 
 pub mod access;
@@ -19,6 +19,7 @@ pub mod identity;
 pub mod limits;
 mod operating;
 pub mod password;
+pub mod people;
 pub mod permission;
 pub mod queries;
 pub mod secret;
@@ -34,6 +35,7 @@ pub use error::{ErrorKind, ServiceError};
 pub use event::Event;
 pub use host::{Ask, Figures, HookAnswer, HookCall, Host, ReloadError, Unavailable};
 pub use identity::Identity;
+pub use people::PersonView;
 pub use permission::{Action, Permission, Role};
 pub use queries::{BuildPage, BuilderState, BuildsetPage, Home, Reading, Waiting};
 pub use view::{
@@ -48,4 +50,6 @@ pub use stampmill_engine::form::{self, Fault, Form};
 pub use stampmill_engine::input::{SourceChoice, StampChoice};
 pub use stampmill_engine::output::{Notice, NoticeState, Subject};
 pub use stampmill_store::logs::{CompressedLog, Lines, LogError, LogInfo, RawLog};
-pub use stampmill_store::{BuildFilter, BuildsIn, BuildsetFilter, ChangeFilter, Page, RequestFilter, Store};
+pub use stampmill_store::{
+    BuildFilter, BuildsIn, BuildsetFilter, ChangeFilter, Page, PersonPatch, RequestFilter, Store,
+};

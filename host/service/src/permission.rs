@@ -73,7 +73,7 @@ pub enum Action {
     ReadNotices,
     /// Read the configuration again.
     Reload,
-    /// See and change users.
+    /// See and change users; change what is known of people, and whose login is whose.
     ManageUsers,
     /// See, make and revoke tokens.
     ManageTokens,

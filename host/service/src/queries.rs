@@ -19,7 +19,7 @@ use crate::view::{BuilderView, Catalogue};
 
 /// A view of the store for one question.
 pub struct Reading {
-    reader: Reader,
+    pub(crate) reader: Reader,
     logs: LogFiles,
     catalogue: Arc<Catalogue>,
 }

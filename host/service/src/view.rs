@@ -46,6 +46,8 @@ pub struct BuilderView {
     pub project: String,
     /// For people, may be empty.
     pub description: String,
+    /// Whom each of its builds interests, beside the blamelist.
+    pub interested: Vec<String>,
     /// Tags that its workers must have.
     pub worker_tags: Vec<String>,
     /// Workers that it names; empty means any.

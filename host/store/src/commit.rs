@@ -9,17 +9,20 @@ use std::collections::BTreeMap;
 use redb::{Key, ReadableTable as _, Table, Value, WriteTransaction};
 use stampmill_engine::Write;
 use stampmill_engine::output::{Delivery, Notice, NoticeState, SchedulerState, WorkerKept};
-use stampmill_model::{Build, BuildId, Buildset, BuildsetId, Change, ChangeId, NoticeId, Request, RequestId, Steady};
+use stampmill_model::{
+    Author, Build, BuildId, Buildset, BuildsetId, Change, ChangeId, NoticeId, Request, RequestId, Steady,
+};
 
 use crate::StoreError;
 use crate::convert::{
     build_to_row, buildset_to_row, change_to_row, delivery_to_row, notice_to_row, request_to_row, scheduler_to_row,
     worker_to_row,
 };
+use crate::people::{KnownAuthors, NewAuthor, put_authors};
 use crate::rows::{CountersRow, Row as _};
 use crate::tables::{
-    CHANGE_BY_BRANCH, CHANGE_BY_CODEBASE, CHANGE_BY_SOURCE, CHANGES, CHANGES_BY, CHANGES_OPEN, COUNTERS, CURSORS,
-    NOTICES, NOTICES_DEAD, NamedRows, PATCHES, SCHEDULERS, WORKERS,
+    CHANGE_BY_AUTHOR, CHANGE_BY_BRANCH, CHANGE_BY_CODEBASE, CHANGE_BY_SOURCE, CHANGES, CHANGES_BY, CHANGES_OPEN,
+    COUNTERS, CURSORS, NOTICES, NOTICES_DEAD, NamedRows, PATCHES, SCHEDULERS, WORKERS,
 };
 
 pub(crate) use deliveries::trim as trim_deliveries;
@@ -131,9 +134,10 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// Puts all of it into the transaction.
-    pub(crate) fn apply(&self, transaction: &WriteTransaction) -> Result<(), StoreError> {
-        self.put_changes(transaction)?;
+    /// Puts all of it into the transaction, and whoever is the author of a new change.
+    pub(crate) fn apply(&self, transaction: &WriteTransaction, known: &KnownAuthors) -> Result<(), StoreError> {
+        let authors = self.put_changes(transaction)?;
+        put_authors(transaction, &authors, known)?;
         requests::put_buildsets(transaction, &self.buildsets)?;
         requests::put_requests(transaction, &self.requests)?;
         builds::put_builds(transaction, &self.builds)?;
@@ -147,15 +151,21 @@ impl<'a> Batch<'a> {
         self.put_counters(transaction)
     }
 
-    fn put_changes(&self, transaction: &WriteTransaction) -> Result<(), StoreError> {
+    /// Answers the authors of changes that were not there.
+    fn put_changes(&self, transaction: &WriteTransaction) -> Result<Vec<NewAuthor>, StoreError> {
+        let mut authors = Vec::new();
         if self.changes.is_empty() {
-            return Ok(());
+            return Ok(authors);
         }
         let mut rows = transaction.open_table(CHANGES)?;
         let mut open = transaction.open_table(CHANGES_OPEN)?;
         let mut by = transaction.open_table(CHANGES_BY)?;
         for (id, Put { value: change, row }) in &self.changes {
-            rows.insert(id.0, row.as_slice())?;
+            let is_new = rows.insert(id.0, row.as_slice())?.is_none();
+            if is_new && let Some(author) = Author::parse(&change.seen.author) {
+                by.insert((CHANGE_BY_AUTHOR, author.key().as_str(), id.0), ())?;
+                authors.push(NewAuthor { author, at: change.arrived_at });
+            }
             if change.decided {
                 open.remove(id.0)?;
             } else {
@@ -172,7 +182,7 @@ impl<'a> Batch<'a> {
                 }
             }
         }
-        Ok(())
+        Ok(authors)
     }
 
     fn put_patches(&self, transaction: &WriteTransaction) -> Result<(), StoreError> {

@@ -1,8 +1,10 @@
 //! Between the model and the rows: the one place that knows both.
 
+mod accounts;
 mod halt;
 mod locks;
 mod network;
+mod person;
 mod triggers;
 
 use serde::Deserialize as _;
@@ -16,16 +18,18 @@ use stampmill_model::{
     SeenChange, SourceStamp, Steady, Step, StepState, Verdict, Wall,
 };
 
+pub(crate) use self::accounts::{
+    session_from_row, session_to_row, token_from_row, token_to_row, user_from_row, user_to_row,
+};
 use self::locks::{lock_from_row, lock_to_row};
 use self::network::{network_from_row, network_to_row};
+pub(crate) use self::person::{person_from_row, person_to_row};
 use self::triggers::{trigger_from_row, trigger_to_row};
 use crate::StoreError;
-use crate::people::{Session, Token, TokenKind, User};
 use crate::rows::{
     BatchRow, BuildRow, BuildStateRow, BuildsetRow, BuildsetStateRow, ChangeRow, DecisionRow, DeliveryRow, NoticeRow,
     NoticeStateRow, OccasionRow, PatchRow, PropertiesRow, PropertyRow, PropertySourceRow, RequestRow, RequestStateRow,
-    Row, SchedulerRow, SeenRow, SessionRow, StampRow, StepRow, StepStateRow, SubjectRow, TokenKindRow, TokenRow,
-    UserRow, VerdictRow, WorkerRow,
+    Row, SchedulerRow, SeenRow, StampRow, StepRow, StepStateRow, SubjectRow, VerdictRow, WorkerRow,
 };
 
 /// A patch's body and its key; the rows hold the key.
@@ -532,71 +536,5 @@ pub(crate) fn notice_from_row(row: NoticeRow) -> Notice {
             NoticeStateRow::Waiting { until, error } => NoticeState::Waiting { until: Steady(until), error },
             NoticeStateRow::Dead { error, at } => NoticeState::Dead { error, at: Wall(at) },
         },
-    }
-}
-
-// --- people --------------------------------------------------------------------------------------------------------------------------
-
-pub(crate) fn user_to_row(user: &User) -> UserRow {
-    UserRow {
-        name: user.name.clone(),
-        password_hash: user.password_hash.clone(),
-        role: user.role.clone(),
-        created_at: user.created_at.0,
-    }
-}
-
-pub(crate) fn user_from_row(row: UserRow) -> User {
-    User { name: row.name, password_hash: row.password_hash, role: row.role, created_at: Wall(row.created_at) }
-}
-
-pub(crate) fn token_to_row(token: &Token) -> TokenRow {
-    TokenRow {
-        id: token.id.clone(),
-        name: token.name.clone(),
-        secret_sha256: token.secret_sha256,
-        kind: match token.kind {
-            TokenKind::User => TokenKindRow::User,
-            TokenKind::Worker => TokenKindRow::Worker,
-        },
-        holder: token.holder.clone(),
-        role: token.role.clone(),
-        created_at: token.created_at.0,
-        expires_at: token.expires_at.map(|at| at.0),
-    }
-}
-
-pub(crate) fn token_from_row(row: TokenRow) -> Token {
-    Token {
-        id: row.id,
-        name: row.name,
-        secret_sha256: row.secret_sha256,
-        kind: match row.kind {
-            TokenKindRow::User => TokenKind::User,
-            TokenKindRow::Worker => TokenKind::Worker,
-        },
-        holder: row.holder,
-        role: row.role,
-        created_at: Wall(row.created_at),
-        expires_at: row.expires_at.map(Wall),
-    }
-}
-
-pub(crate) fn session_to_row(session: &Session) -> SessionRow {
-    SessionRow {
-        user: session.user.clone(),
-        csrf_token: session.csrf_token.clone(),
-        created_at: session.created_at.0,
-        expires_at: session.expires_at.0,
-    }
-}
-
-pub(crate) fn session_from_row(id_sha256: [u8; 32], row: SessionRow) -> Session {
-    Session {
-        id_sha256,
-        user: row.user,
-        csrf_token: row.csrf_token,
-        created_at: Wall(row.created_at),
-        expires_at: Wall(row.expires_at),
     }
 }

@@ -9,9 +9,10 @@
 //! ```
 //!
 //! Modules in reading order: [`Store`] opens the directory, commits and loads; `commit` applies a batch, which `journal` made durable, `load` gathers the open work,
-//! [`Reader`] answers questions page by page; `people` and `state` keep what users and plugins have; [`logs`] is for logs. `tables` and
+//! [`Reader`] answers questions page by page; `people` and `accounts` keep who makes changes and who may log in, `state` what plugins have; [`logs`] is for logs. `tables` and
 //! `rows` are the format on disk, `convert` the one place between it and the model.
 
+mod accounts;
 mod commit;
 mod convert;
 mod database;
@@ -31,10 +32,11 @@ mod state;
 mod store;
 mod tables;
 
+pub use accounts::{Session, Token, TokenKind, User};
 pub use disk::{Disk, RealDisk};
 pub use error::StoreError;
 pub use logs::{LogError, LogFiles};
-pub use people::{Session, Token, TokenKind, User};
+pub use people::{PersonError, PersonPatch};
 pub use reader::{BuildFilter, BuildsIn, BuildsetFilter, ChangeFilter, Page, Reader, RequestFilter};
 pub use state::{StateError, StateQuota, StateUsage};
 pub use store::{Collected, Store};

@@ -8,6 +8,10 @@ pub const DELIVERIES_KEPT: Milliseconds = Milliseconds::from_seconds(7 * 24 * 36
 pub const DELIVERIES_MAX: u64 = 100_000;
 /// Old deliveries that one commit takes away: more than a commit usually brings, few enough not to be felt.
 pub const DELIVERIES_TRIMMED_A_COMMIT: usize = 256;
+/// People at most: of as many as a large house has in decades. Whoever may push can invent authors, each the size of a short text.
+pub const PEOPLE_MAX: u64 = 100_000;
+/// Authors that are known without asking the database: more than make changes in a month, at some 100 bytes each.
+pub const KNOWN_AUTHORS_MAX: usize = 10_000;
 /// Entries of a page at most: keeps the memory of one question under some megabytes.
 pub const PAGE_ITEMS_MAX: usize = 1_000;
 /// Entries that a filter looks at for one page before it gives back a short one: some 20 ms.

@@ -1,240 +1,271 @@
-//! Users, tokens and sessions: rows that the service owns. Only hashes of what is secret are here.
+//! People: who makes changes, and whom builds concern. A change whose author nobody is known by makes a person, in the transaction that keeps
+//! the change; whatever else happens to people is asked for by an administrator.
 
-use redb::{ReadableTable as _, WriteTransaction};
-use stampmill_model::Wall;
+mod authors;
 
-use crate::convert::{session_from_row, session_to_row, token_from_row, token_to_row, user_from_row, user_to_row};
-use crate::reader::View;
-use crate::rows::{Row as _, SessionRow, TokenRow, UserRow};
-use crate::tables::{SESSIONS, TOKENS, TOKENS_BY_SECRET, USERS};
+use std::collections::BTreeSet;
+
+use redb::{ReadableTable as _, ReadableTableMetadata as _, Table, WriteTransaction};
+use stampmill_model::limits::PERSON_ATTRIBUTES_MAX;
+use stampmill_model::{Attribute, Author, Person, PersonId, Wall, person};
+
+use crate::convert::{person_from_row, person_to_row};
+use crate::limits::PEOPLE_MAX;
+use crate::rows::{PersonRow, Row as _};
+use crate::tables::{LAST_PERSON, META, PEOPLE, PEOPLE_BY, USERS};
 use crate::{Store, StoreError};
 
-/// A person who may log in.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct User {
-    /// The login name; the key.
-    pub name: String,
-    /// In the PHC string format (argon2id); the store never sees a password.
-    pub password_hash: String,
-    /// The service's word for what the user may do.
-    pub role: String,
-    /// When.
-    pub created_at: Wall,
+pub(crate) use authors::{KnownAuthors, NewAuthor, put_authors};
+
+/// Why nothing was done with a person.
+#[derive(Debug, thiserror::Error)]
+pub enum PersonError {
+    /// There is no such person.
+    #[error("there is no person {0}")]
+    Unknown(PersonId),
+    /// An attribute is somebody else's already.
+    #[error("{attribute} belongs to {name} (person {holder}) already; remove it there, or merge the two")]
+    Taken {
+        /// Which.
+        attribute: Attribute,
+        /// Whose it is.
+        holder: PersonId,
+        /// What they are called.
+        name: String,
+    },
+    /// The person has no such attribute.
+    #[error("{name} (person {id}) has no attribute {attribute}")]
+    Lacks {
+        /// Which.
+        attribute: Attribute,
+        /// Who.
+        id: PersonId,
+        /// What they are called.
+        name: String,
+    },
+    /// The attribute names a login that is none.
+    #[error("there is no user `{0}` who may log in; `stampmill user list` shows who is")]
+    NoUser(String),
+    /// The person would be known by too much.
+    #[error(
+        "{name} would have {wanted} attributes and may have {PERSON_ATTRIBUTES_MAX}; remove what is no longer used"
+    )]
+    TooManyAttributes {
+        /// Who.
+        name: String,
+        /// How many there would be.
+        wanted: usize,
+    },
+    /// There is room for no more people.
+    #[error("there are {PEOPLE_MAX} people already, which is the most; remove some")]
+    Full,
+    /// Somebody would be merged with themselves.
+    #[error("person {0} can't be merged with themselves; name two")]
+    Itself(PersonId),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
-/// A token of a program or a worker.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Token {
-    /// Not secret; the key.
-    pub id: String,
-    /// What it is for, in words for people.
-    pub name: String,
-    /// SHA-256 of the secret, which is random enough to need no slow hash.
-    pub secret_sha256: [u8; 32],
-    /// For what.
-    pub kind: TokenKind,
-    /// Name of the user or worker that it stands for.
-    pub holder: String,
-    /// The service's word for what it may do; `None` is what the holder may.
-    pub role: Option<String>,
-    /// When.
-    pub created_at: Wall,
-    /// From when on it is refused; `None` is never.
-    pub expires_at: Option<Wall>,
+/// What is to be another about a person.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct PersonPatch {
+    /// What to call them from now on.
+    pub name: Option<String>,
+    /// What they are known by as well. What they have already is no error.
+    pub add: Vec<Attribute>,
+    /// What they are no longer known by.
+    pub remove: Vec<Attribute>,
 }
 
-/// For what a token is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum TokenKind {
-    /// It stands for a user.
-    User,
-    /// A worker connects with it.
-    Worker,
-}
-
-/// A login in a browser.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Session {
-    /// SHA-256 of what the cookie holds; the key.
-    pub id_sha256: [u8; 32],
-    /// Name of the user.
-    pub user: String,
-    /// What a form must send back.
-    pub csrf_token: String,
-    /// When.
-    pub created_at: Wall,
-    /// From when on it is refused.
-    pub expires_at: Wall,
-}
-
-/// Each call is one transaction, durable on return. Expiry is for the caller to compare.
+/// Each call is one transaction, durable on return; one that is refused changes nothing.
 impl Store {
-    /// Adds a user or replaces the one of this name.
-    pub fn put_user(&self, user: &User) -> Result<(), StoreError> {
-        let row = user_to_row(user).encode()?;
-        self.write(|transaction| {
-            transaction.open_table(USERS)?.insert(user.name.as_str(), row.as_slice())?;
+    /// Adds a person.
+    pub fn add_person(&self, name: &str, attributes: &[Attribute], now: Wall) -> Result<Person, PersonError> {
+        self.write_people(|people| {
+            let mut person =
+                Person { id: people.next_id()?, name: name.to_owned(), attributes: Vec::new(), since: now };
+            add_attributes(&mut person, attributes);
+            people.check(&person, attributes)?;
+            people.put(None, &person)?;
+            Ok(person)
+        })
+    }
+
+    /// Changes what is known of a person.
+    pub fn update_person(&self, id: PersonId, patch: &PersonPatch) -> Result<Person, PersonError> {
+        self.write_people(|people| {
+            let old = people.get(id)?;
+            let mut new = old.clone();
+            for attribute in &patch.remove {
+                let Some(at) = new.attributes.iter().position(|held| held == attribute) else {
+                    return Err(PersonError::Lacks { attribute: attribute.clone(), id, name: old.name });
+                };
+                new.attributes.remove(at);
+            }
+            add_attributes(&mut new, &patch.add);
+            new.name = patch.name.clone().unwrap_or(new.name);
+            people.check(&new, &patch.add)?;
+            people.put(Some(&old), &new)?;
+            Ok(new)
+        })
+    }
+
+    /// Makes one person of two who have turned out to be one: all that `from` is known by goes to `into`, and `from` is no more.
+    pub fn merge_people(&self, from: PersonId, into: PersonId) -> Result<Person, PersonError> {
+        if from == into {
+            return Err(PersonError::Itself(from));
+        }
+        self.write_people(|people| {
+            let (from, old) = (people.get(from)?, people.get(into)?);
+            let mut new = Person { since: old.since.min(from.since), ..old.clone() };
+            add_attributes(&mut new, &from.attributes);
+            people.check_number(&new)?;
+            people.remove(&from)?;
+            people.put(Some(&old), &new)?;
+            Ok(new)
+        })
+    }
+
+    /// Forgets a person. The next change of theirs makes them known again, as somebody new.
+    pub fn remove_person(&self, id: PersonId) -> Result<(), PersonError> {
+        self.write_people(|people| {
+            let person = people.get(id)?;
+            people.remove(&person)?;
             Ok(())
         })
     }
 
-    /// The user of this name.
-    pub fn user(&self, name: &str) -> Result<Option<User>, StoreError> {
-        self.view(|view| {
-            let row = view.transaction.open_table(USERS)?.get(name)?;
-            row.map(|row| Ok(user_from_row(UserRow::decode(row.value())?))).transpose()
-        })
-    }
-
-    /// All users by name.
-    pub fn users(&self) -> Result<Vec<User>, StoreError> {
-        self.view(|view| {
-            let mut users = Vec::new();
-            for entry in view.transaction.open_table(USERS)?.iter()? {
-                users.push(user_from_row(UserRow::decode(entry?.1.value())?));
-            }
-            Ok(users)
-        })
-    }
-
-    /// Takes a user away, with all sessions and tokens that stand for that user. Says whether there was one.
-    pub fn delete_user(&self, name: &str) -> Result<bool, StoreError> {
+    /// What is refused is found before anything is written: the transaction is kept in any case.
+    fn write_people<T>(&self, work: impl FnOnce(&mut People<'_>) -> Result<T, PersonError>) -> Result<T, PersonError> {
         self.write(|transaction| {
-            let found = transaction.open_table(USERS)?.remove(name)?.is_some();
-            for token in tokens_of(transaction, name)? {
-                remove_token(transaction, &token)?;
+            // Who was known may be so no longer.
+            self.known_authors().forget();
+            match work(&mut People::open(transaction)?) {
+                Err(PersonError::Store(error)) => Err(error),
+                done => Ok(done),
             }
-            let mut sessions = transaction.open_table(SESSIONS)?;
-            let mut ended = Vec::new();
-            for entry in sessions.iter()? {
-                let (id, row) = entry?;
-                if SessionRow::decode(row.value())?.user == name {
-                    ended.push(*id.value());
-                }
-            }
-            for id in ended {
-                sessions.remove(&id)?;
-            }
-            Ok(found)
-        })
-    }
-
-    /// Adds a token or replaces the one of this id.
-    pub fn put_token(&self, token: &Token) -> Result<(), StoreError> {
-        let row = token_to_row(token).encode()?;
-        self.write(|transaction| {
-            remove_token(transaction, &token.id)?;
-            transaction.open_table(TOKENS)?.insert(token.id.as_str(), row.as_slice())?;
-            transaction.open_table(TOKENS_BY_SECRET)?.insert(&token.secret_sha256, token.id.as_str())?;
-            Ok(())
-        })
-    }
-
-    /// The token of this id.
-    pub fn token(&self, id: &str) -> Result<Option<Token>, StoreError> {
-        self.view(|view| token(view, id))
-    }
-
-    /// The token with this hash of its secret.
-    pub fn token_by_secret(&self, secret_sha256: &[u8; 32]) -> Result<Option<Token>, StoreError> {
-        self.view(|view| match view.transaction.open_table(TOKENS_BY_SECRET)?.get(secret_sha256)? {
-            Some(id) => token(view, id.value()),
-            None => Ok(None),
-        })
-    }
-
-    /// All tokens by id.
-    pub fn tokens(&self) -> Result<Vec<Token>, StoreError> {
-        self.view(|view| {
-            let mut tokens = Vec::new();
-            for entry in view.transaction.open_table(TOKENS)?.iter()? {
-                tokens.push(token_from_row(TokenRow::decode(entry?.1.value())?));
-            }
-            Ok(tokens)
-        })
-    }
-
-    /// Takes a token away. Says whether there was one.
-    pub fn delete_token(&self, id: &str) -> Result<bool, StoreError> {
-        self.write(|transaction| remove_token(transaction, id))
-    }
-
-    /// Adds a session or replaces the one of this id.
-    pub fn put_session(&self, session: &Session) -> Result<(), StoreError> {
-        let row = session_to_row(session).encode()?;
-        self.write(|transaction| {
-            transaction.open_table(SESSIONS)?.insert(&session.id_sha256, row.as_slice())?;
-            Ok(())
-        })
-    }
-
-    /// The session with this hash of its id.
-    pub fn session(&self, id_sha256: &[u8; 32]) -> Result<Option<Session>, StoreError> {
-        self.view(|view| {
-            let row = view.transaction.open_table(SESSIONS)?.get(id_sha256)?;
-            row.map(|row| Ok(session_from_row(*id_sha256, SessionRow::decode(row.value())?))).transpose()
-        })
-    }
-
-    /// The sessions of a user.
-    pub fn sessions_of(&self, user: &str) -> Result<Vec<Session>, StoreError> {
-        self.view(|view| {
-            let mut sessions = Vec::new();
-            for entry in view.transaction.open_table(SESSIONS)?.iter()? {
-                let (id, row) = entry?;
-                let row = SessionRow::decode(row.value())?;
-                if row.user == user {
-                    sessions.push(session_from_row(*id.value(), row));
-                }
-            }
-            Ok(sessions)
-        })
-    }
-
-    /// Takes a session away. Says whether there was one.
-    pub fn delete_session(&self, id_sha256: &[u8; 32]) -> Result<bool, StoreError> {
-        self.write(|transaction| Ok(transaction.open_table(SESSIONS)?.remove(id_sha256)?.is_some()))
+        })?
     }
 }
 
-/// Takes away the sessions that have expired. Says how many.
-pub(crate) fn trim_sessions(transaction: &WriteTransaction, now: Wall) -> Result<usize, StoreError> {
-    let mut sessions = transaction.open_table(SESSIONS)?;
-    let mut expired = Vec::new();
-    for entry in sessions.iter()? {
-        let (id, row) = entry?;
-        if SessionRow::decode(row.value())?.expires_at <= now.0 {
-            expired.push(*id.value());
+fn add_attributes(person: &mut Person, attributes: &[Attribute]) {
+    for attribute in attributes {
+        if !person.attributes.contains(attribute) {
+            person.attributes.push(attribute.clone());
         }
     }
-    for id in &expired {
-        sessions.remove(id)?;
+}
+
+/// The tables of people in a transaction.
+struct People<'t> {
+    transaction: &'t WriteTransaction,
+    rows: Table<'t, u64, &'static [u8]>,
+    by: Table<'t, (&'static str, &'static str), u64>,
+}
+
+impl<'t> People<'t> {
+    fn open(transaction: &'t WriteTransaction) -> Result<Self, StoreError> {
+        Ok(Self { transaction, rows: transaction.open_table(PEOPLE)?, by: transaction.open_table(PEOPLE_BY)? })
     }
-    Ok(expired.len())
-}
 
-fn token(view: &View, id: &str) -> Result<Option<Token>, StoreError> {
-    let row = view.transaction.open_table(TOKENS)?.get(id)?;
-    row.map(|row| Ok(token_from_row(TokenRow::decode(row.value())?))).transpose()
-}
+    fn get(&self, id: PersonId) -> Result<Person, PersonError> {
+        let row = self.rows.get(id.0).map_err(StoreError::from)?.ok_or(PersonError::Unknown(id))?;
+        Ok(person_from_row(PersonRow::decode(row.value())?)?)
+    }
 
-fn tokens_of(transaction: &WriteTransaction, user: &str) -> Result<Vec<String>, StoreError> {
-    let mut ids = Vec::new();
-    for entry in transaction.open_table(TOKENS)?.iter()? {
-        let token = token_from_row(TokenRow::decode(entry?.1.value())?);
-        if token.kind == TokenKind::User && token.holder == user {
-            ids.push(token.id);
+    fn holder(&self, value: &str, space: &str) -> Result<Option<PersonId>, StoreError> {
+        Ok(self.by.get((value, space))?.map(|id| PersonId(id.value())))
+    }
+
+    /// Ids of people who are no more do not come again: links to them must not lead to others.
+    fn next_id(&self) -> Result<PersonId, PersonError> {
+        if self.is_full()? {
+            return Err(PersonError::Full);
         }
+        let meta = self.transaction.open_table(META).map_err(StoreError::from)?;
+        let last = meta.get(LAST_PERSON).map_err(StoreError::from)?.map_or(0, |last| last.value());
+        Ok(PersonId(last).next())
     }
-    Ok(ids)
+
+    fn is_full(&self) -> Result<bool, StoreError> {
+        Ok(self.rows.len()? >= PEOPLE_MAX)
+    }
+
+    fn check_number(&self, person: &Person) -> Result<(), PersonError> {
+        let wanted = person.attributes.len();
+        if wanted > PERSON_ATTRIBUTES_MAX {
+            return Err(PersonError::TooManyAttributes { name: person.name.clone(), wanted });
+        }
+        Ok(())
+    }
+
+    /// Whether the person may be as they are, with these attributes anew.
+    fn check(&self, person: &Person, added: &[Attribute]) -> Result<(), PersonError> {
+        self.check_number(person)?;
+        for attribute in added {
+            let key = attribute.key();
+            if let Some(holder) = self.holder(&key.value, &key.space)?
+                && holder != person.id
+            {
+                let name = self.get(holder)?.name;
+                return Err(PersonError::Taken { attribute: attribute.clone(), holder, name });
+            }
+            let user = attribute.value();
+            if attribute.kind() == person::LOGIN {
+                let users = self.transaction.open_table(USERS).map_err(StoreError::from)?;
+                if users.get(user).map_err(StoreError::from)?.is_none() {
+                    return Err(PersonError::NoUser(user.to_owned()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, old: Option<&Person>, new: &Person) -> Result<(), StoreError> {
+        let (before, after) = (old.map(keys).unwrap_or_default(), keys(new));
+        for (value, space) in before.difference(&after) {
+            self.by.remove((value.as_str(), space.as_str()))?;
+        }
+        for (value, space) in after.difference(&before) {
+            self.by.insert((value.as_str(), space.as_str()), new.id.0)?;
+        }
+        self.rows.insert(new.id.0, person_to_row(new).encode()?.as_slice())?;
+        if old.is_none() {
+            self.transaction.open_table(META)?.insert(LAST_PERSON, new.id.0)?;
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, person: &Person) -> Result<(), StoreError> {
+        for (value, space) in keys(person) {
+            self.by.remove((value.as_str(), space.as_str()))?;
+        }
+        self.rows.remove(person.id.0)?;
+        Ok(())
+    }
 }
 
-fn remove_token(transaction: &WriteTransaction, id: &str) -> Result<bool, StoreError> {
-    let mut tokens = transaction.open_table(TOKENS)?;
-    let Some(old) = tokens.remove(id)? else { return Ok(false) };
-    let secret = TokenRow::decode(old.value())?.secret_sha256;
-    transaction.open_table(TOKENS_BY_SECRET)?.remove(&secret)?;
-    Ok(true)
+/// As they stand in [`PEOPLE_BY`]; two attributes of a person may have one.
+fn keys(person: &Person) -> BTreeSet<(String, String)> {
+    person.attributes.iter().map(Attribute::key).map(|key| (key.value, key.space)).collect()
+}
+
+/// Parts a login that is no more from the person who had it: whoever gets its name next is somebody else.
+pub(crate) fn part_from_login(transaction: &WriteTransaction, user: &str) -> Result<(), StoreError> {
+    let mut people = People::open(transaction)?;
+    let Some(id) = people.holder(user, person::LOGIN)? else { return Ok(()) };
+    let Some(old) = people.rows.get(id.0)?.map(|row| PersonRow::decode(row.value())).transpose()? else {
+        return Ok(());
+    };
+    let old = person_from_row(old)?;
+    let mut new = old.clone();
+    new.attributes.retain(|held| held.kind() != person::LOGIN || held.value() != user);
+    people.put(Some(&old), &new)
+}
+
+fn person_of(id: PersonId, author: &Author, since: Wall) -> Person {
+    Person { id, name: author.called().to_owned(), attributes: vec![Attribute::of(author)], since }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod builds;
 mod changes;
 mod notices;
+mod people;
 mod requests;
 mod view;
 
@@ -12,8 +13,8 @@ use std::sync::Arc;
 use stampmill_engine::Snapshot;
 use stampmill_engine::output::{Delivery, Notice};
 use stampmill_model::{
-    Build, BuildId, BuilderName, Buildset, BuildsetId, Change, ChangeId, ChangeSourceName, NoticeId, Outcome, Request,
-    RequestId, Steady, WorkerName,
+    Build, BuildId, BuilderName, Buildset, BuildsetId, Change, ChangeId, ChangeSourceName, NoticeId, Outcome, Person,
+    PersonId, PersonRef, Request, RequestId, Steady, WorkerName,
 };
 
 pub(crate) use view::View;
@@ -120,6 +121,31 @@ impl Reader {
         limit: usize,
     ) -> Result<Page<Change, ChangeId>, StoreError> {
         self.ask(|view| changes::page(view, filter, before, limit))
+    }
+
+    /// Changes of a person, newest first.
+    pub fn changes_of(
+        &self,
+        person: &Person,
+        before: Option<ChangeId>,
+        limit: usize,
+    ) -> Result<Page<Change, ChangeId>, StoreError> {
+        self.ask(|view| people::changes_of(view, person, before, limit))
+    }
+
+    /// The person of this id.
+    pub fn person(&self, id: PersonId) -> Result<Option<Person>, StoreError> {
+        self.ask(|view| people::person(view, id))
+    }
+
+    /// Whom somebody may mean: nobody, one, or several where only a value was named, which different people have as different attributes.
+    pub fn find_people(&self, who: &PersonRef) -> Result<Vec<PersonId>, StoreError> {
+        self.ask(|view| people::find(view, who))
+    }
+
+    /// People, whoever became known last first.
+    pub fn people(&self, before: Option<PersonId>, limit: usize) -> Result<Page<Person, PersonId>, StoreError> {
+        self.ask(|view| people::page(view, before, limit))
     }
 
     /// The buildset of this id.

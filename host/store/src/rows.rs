@@ -4,6 +4,7 @@
 //! These types are the format; the model's are not. A field may be added where old rows can do without it (give it `default`); anything
 //! else needs a new version of the row and a reader for the old one. `tests/golden/` holds the rows of every release; see `golden.rs`.
 
+mod accounts;
 mod build;
 mod buildset;
 mod change;
@@ -13,9 +14,10 @@ mod halt;
 mod journal;
 mod network;
 mod outbox;
-mod people;
+mod person;
 mod shared;
 
+pub(crate) use accounts::{SessionRow, TokenKindRow, TokenRow, UserRow};
 pub(crate) use build::{BuildRow, BuildStateRow, HeldLockRow, StepRow, StepStateRow, TriggerRow, TriggerStateRow};
 pub(crate) use buildset::{BuildsetRow, BuildsetStateRow, RequestRow, RequestStateRow};
 pub(crate) use change::{ChangeRow, DecisionRow, SeenRow, VerdictRow};
@@ -25,7 +27,7 @@ pub(crate) use network::{AttemptRow, EndRow, NetworkRow, ProtocolRow};
 pub(crate) use outbox::{
     BatchRow, CountersRow, DeliveryRow, NoticeRow, NoticeStateRow, OccasionRow, SchedulerRow, SubjectRow, WorkerRow,
 };
-pub(crate) use people::{SessionRow, TokenKindRow, TokenRow, UserRow};
+pub(crate) use person::PersonRow;
 pub(crate) use shared::{PatchRow, PropertiesRow, PropertyRow, PropertySourceRow, StampRow};
 
 use serde::Serialize;
@@ -113,6 +115,7 @@ rows! {
     NoticeRow = "notices", version 1;
     CountersRow = "counters", version 1;
     RecordRow = "the journal", version 1;
+    PersonRow = "people", version 1;
     UserRow = "users", version 1;
     TokenRow = "tokens", version 1;
     SessionRow = "sessions", version 1;

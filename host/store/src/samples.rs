@@ -47,6 +47,20 @@ pub(crate) fn full_change() -> Change {
     }
 }
 
+pub(crate) fn person() -> Person {
+    let attribute = |text| Attribute::parse(text).unwrap();
+    Person {
+        id: PersonId(4),
+        name: "Ann Example".to_owned(),
+        attributes: ["email:ann@example.org", "irc:ann_", "user:ann"].map(attribute).into(),
+        since: Wall(1_700_000_000_123),
+    }
+}
+
+pub(crate) fn bare_person() -> Person {
+    Person { attributes: Vec::new(), ..person() }
+}
+
 pub(crate) fn bare_change() -> Change {
     Change {
         id: ChangeId(8),

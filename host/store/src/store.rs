@@ -12,6 +12,7 @@ use crate::commit::Batch;
 use crate::database::{Database, open_file};
 use crate::lock::DirectoryLock;
 use crate::logs::LogFiles;
+use crate::people::KnownAuthors;
 use crate::reader::View;
 use crate::rows::Row as _;
 use crate::{Disk, Reader, RealDisk, StoreError, journal};
@@ -22,6 +23,7 @@ use crate::{Disk, Reader, RealDisk, StoreError, journal};
 #[derive(Clone)]
 pub struct Store {
     database: Arc<Database>,
+    known: Arc<KnownAuthors>,
     logs: LogFiles,
     directory: Arc<Path>,
     _lock: Arc<DirectoryLock>,
@@ -60,6 +62,7 @@ impl Store {
         let database = Database::open(directory, Box::new(opener), Arc::clone(&disk))?;
         Ok(Self {
             database: Arc::new(database),
+            known: Arc::default(),
             logs: LogFiles::open_on(directory, disk)?,
             directory: directory.into(),
             _lock: Arc::new(lock),
@@ -94,10 +97,14 @@ impl Store {
     pub fn commit(&self, writes: &[Write], steady: Steady) -> Result<(), StoreError> {
         let batch = Batch::gather(writes, steady)?;
         if writes.is_empty() {
-            return self.write(|transaction| batch.apply(transaction));
+            return self.write(|transaction| batch.apply(transaction, &self.known));
         }
         let record = |transaction: &WriteTransaction| journal::record_of(&batch, transaction)?.encode();
-        self.database.write_ahead(record, |transaction| batch.apply(transaction))
+        let done = self.database.write_ahead(record, |transaction| batch.apply(transaction, &self.known));
+        if done.is_err() {
+            self.known.forget();
+        }
+        done
     }
 
     /// Everything that is not finished, and the last steady time.
@@ -120,9 +127,13 @@ impl Store {
         self.write(|transaction| {
             Ok(Collected {
                 deliveries: crate::commit::trim_deliveries(transaction, now, usize::MAX)?,
-                sessions: crate::people::trim_sessions(transaction, now)?,
+                sessions: crate::accounts::trim_sessions(transaction, now)?,
             })
         })
+    }
+
+    pub(crate) fn known_authors(&self) -> &KnownAuthors {
+        &self.known
     }
 
     pub(crate) fn write<T>(

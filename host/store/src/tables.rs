@@ -14,10 +14,12 @@ type Rows = TableDefinition<'static, u64, &'static [u8]>;
 pub(crate) type NamedRows = TableDefinition<'static, &'static str, &'static [u8]>;
 type Ids = TableDefinition<'static, u64, ()>;
 
-/// `format` → [`FORMAT`]; [`LAST_RECORD`].
+/// `format` → [`FORMAT`]; [`LAST_RECORD`]; [`LAST_PERSON`].
 pub(crate) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 /// The last record of the journal that the database has → its number.
 pub(crate) const LAST_RECORD: &str = "last-record";
+/// The highest id of a person that there ever was.
+pub(crate) const LAST_PERSON: &str = "last-person";
 /// `counters` → the last steady time and the highest ids.
 pub(crate) const COUNTERS: NamedRows = TableDefinition::new("counters");
 
@@ -29,6 +31,8 @@ pub(crate) const CHANGES_BY: TableDefinition<(u8, &str, u64), ()> = TableDefinit
 pub(crate) const CHANGE_BY_SOURCE: u8 = 1;
 pub(crate) const CHANGE_BY_BRANCH: u8 = 2;
 pub(crate) const CHANGE_BY_CODEBASE: u8 = 3;
+/// The value is what [`stampmill_model::author_key`] makes of the author.
+pub(crate) const CHANGE_BY_AUTHOR: u8 = 4;
 
 pub(crate) const BUILDSETS: Rows = TableDefinition::new("buildsets");
 pub(crate) const BUILDSETS_OPEN: Ids = TableDefinition::new("buildsets-open");
@@ -68,6 +72,11 @@ pub(crate) const DELIVERIES_BY_TIME: TableDefinition<(u64, &str, &str), ()> =
 /// Notices that are neither delivered nor dead.
 pub(crate) const NOTICES: Rows = TableDefinition::new("notices");
 pub(crate) const NOTICES_DEAD: Rows = TableDefinition::new("notices-dead");
+
+/// Made by the first write, as [`PEOPLE_BY`] is: a database of an earlier release has neither.
+pub(crate) const PEOPLE: Rows = TableDefinition::new("people");
+/// Value and space of an attribute's key → the person.
+pub(crate) const PEOPLE_BY: TableDefinition<(&str, &str), u64> = TableDefinition::new("people-by");
 
 pub(crate) const USERS: NamedRows = TableDefinition::new("users");
 pub(crate) const TOKENS: NamedRows = TableDefinition::new("tokens");
@@ -114,6 +123,8 @@ pub(crate) fn make_all(transaction: &WriteTransaction) -> Result<(), StoreError>
         DELIVERIES_BY_TIME,
         NOTICES,
         NOTICES_DEAD,
+        PEOPLE,
+        PEOPLE_BY,
         USERS,
         TOKENS,
         TOKENS_BY_SECRET,

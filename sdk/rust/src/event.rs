@@ -4,7 +4,7 @@
 //! {"id": "…", "attempt": 1, "event": "build-finished", "build": {
 //!     "id": 7, "number": 3, "attempt": 1, "builder": "linux", "project": "app", "worker": "w1", "reason": "…", "url": "…",
 //!     "result": "failure", "previous_result": "success", "summary": "…", "started_at": 1700000000000, "finished_at": 1700000009000,
-//!     "trusted": true, "blamelist": ["Ann <ann@example>"], "got_revision": "…",
+//!     "trusted": true, "blamelist": ["Ann <ann@example>"], "interested": ["Ann <ann@example>", "sheriff@example"], "got_revision": "…",
 //!     "source_stamps": [{"codebase": "", "repository": "…", "project": "", "branch": "main", "revision": "…", "patched": false}],
 //!     "changes": [{"id": 1, "codebase": "", "author": "…", "comments": "…", "files": ["…"], "repository": "…", "project": "",
 //!                  "branch": "main", "revision": "…", "category": null, "link": null, "arrived_at": 1700000000000, "committed_at": null}],
@@ -63,6 +63,7 @@ pub fn build_to_json(build: &Build) -> Value {
         "finished_at": build.finished_at(),
         "trusted": build.trusted(),
         "blamelist": build.blamelist(),
+        "interested": build.interested(),
         "got_revision": got_revision.unwrap_or(Value::Null),
         "source_stamps": build.stamps().iter().map(stamp_to_json).collect::<Vec<_>>(),
         "changes": build.changes().iter().map(change_to_json).collect::<Vec<_>>(),

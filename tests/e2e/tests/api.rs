@@ -152,7 +152,8 @@ impl Operation {
         };
         let id = if self.path.contains("/tokens/") { token_id } else { "1" };
         let path = self.path.replace("{name}", name).replace("{id}", id).replace("{number}", "1");
-        let path = path.replace("{step}", "0").replace("{log}", "stdio").replace("{source}", "app");
+        let path =
+            path.replace("{step}", "0").replace("{log}", "stdio").replace("{source}", "app").replace("{who}", "1");
         let request = host.client().request(self.method.clone(), format!("{}{path}", host.url));
         if self.changes_something() { request.json(&self.body()) } else { request }
     }
@@ -164,6 +165,9 @@ impl Operation {
             "POST /api/v1/users" => json!({ "name": "eve", "password": PASSWORD, "role": "admin" }),
             "PATCH /api/v1/users/{name}" => json!({ "role": "admin" }),
             "POST /api/v1/tokens" => json!({ "name": "eve", "role": "admin" }),
+            "POST /api/v1/people" => json!({ "name": "Eve" }),
+            "PATCH /api/v1/people/{who}" => json!({ "add": [{ "kind": "user", "value": "ann" }] }),
+            "POST /api/v1/people/{who}/merge" => json!({ "from": "2" }),
             "POST /api/v1/requests/{id}/approve" => json!({ "approved": true }),
             _ => json!({}),
         }
@@ -186,7 +190,7 @@ async fn operations(host: &Host) -> anyhow::Result<Vec<Operation>> {
 /// All that can be changed through the API, as the administrator sees it.
 async fn everything(host: &Host, admin: &str) -> anyhow::Result<Value> {
     let mut seen = serde_json::Map::new();
-    for list in ["changes", "buildsets", "requests", "builds", "users", "tokens", "schedulers", "notices"] {
+    for list in ["changes", "buildsets", "requests", "builds", "users", "tokens", "schedulers", "notices", "people"] {
         let request = host.client().get(format!("{}/api/v1/{list}", host.url)).bearer_auth(admin);
         let (status, answer) = answer(request).await?;
         assert_eq!(status, StatusCode::OK, "{list}: {answer}");

@@ -33,6 +33,7 @@ fn build() -> BuildFacts {
         outcome: Some(Outcome::Failure),
         previous_outcome: Some(Outcome::Success),
         blamelist: vec!["Ann <ann@example>".to_owned()],
+        interested: vec!["Ann <ann@example>".to_owned(), "sheriff@example".to_owned()],
         properties: BTreeMap::from([("got_revision".to_owned(), json!("abc"))]),
         started_at: 1_700_000_000_000,
         steps: vec![step],
@@ -91,6 +92,7 @@ async fn the_event_is_posted_as_json_with_its_id_and_attempt() {
     assert_eq!(build["steps"], json!([{"name": "compile", "result": "failure", "summary": "make: exit 2"}]));
     assert_eq!(build["source_stamps"][0]["branch"], "main");
     assert_eq!((&build["got_revision"], &build["blamelist"]), (&json!("abc"), &json!(["Ann <ann@example>"])));
+    assert_eq!(build["interested"], json!(["Ann <ann@example>", "sheriff@example"]));
     assert_eq!(build["finished_at"], Value::Null);
 }
 

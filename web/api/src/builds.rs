@@ -102,7 +102,8 @@ pub(crate) async fn build_of(
     Who(who): Who,
     At((name, number)): At<(String, u64)>,
 ) -> Answer<wire::Build> {
-    Ok(Json(convert::build(door.service.read(&who, move |reading| reading.build_by_number(&name, number)).await?)))
+    let build = door.service.read(&who, move |reading| reading.build_by_number(&name, number)).await?;
+    Ok(Json(convert::build(build, &door.service.catalogue())))
 }
 
 pub(crate) async fn builds(
@@ -116,11 +117,13 @@ pub(crate) async fn builds(
         .service
         .read(&who, move |reading| reading.builds(&filter, paging.cursor.map(BuildId), paging.limit))
         .await?;
-    Ok(Json(convert::list(page, convert::build)))
+    let catalogue = door.service.catalogue();
+    Ok(Json(convert::list(page, |build| convert::build(build, &catalogue))))
 }
 
 pub(crate) async fn build(State(door): State<Door>, Who(who): Who, At(id): At<u64>) -> Answer<wire::Build> {
-    Ok(Json(convert::build(door.service.read(&who, move |reading| reading.build(BuildId(id))).await?)))
+    let build = door.service.read(&who, move |reading| reading.build(BuildId(id))).await?;
+    Ok(Json(convert::build(build, &door.service.catalogue())))
 }
 
 pub(crate) async fn force(

@@ -55,6 +55,7 @@ pub(crate) fn builder(state: service::BuilderState, schedulers: &[service::Sched
         name: view.name.to_string(),
         project: view.project,
         description: view.description,
+        interested: view.interested,
         worker_tags: view.worker_tags,
         workers: texts(&view.worker_names),
         tier: view.tier.as_str().to_owned(),
@@ -73,7 +74,7 @@ fn result_of(state: &BuildState) -> Option<String> {
     }
 }
 
-pub(crate) fn build(build: model::Build) -> wire::Build {
+pub(crate) fn build(build: model::Build, catalogue: &service::Catalogue) -> wire::Build {
     let (state, summary, finished_at) = match &build.state {
         BuildState::Dispatched => ("dispatched", String::new(), None),
         BuildState::Running => ("running", String::new(), None),
@@ -81,6 +82,7 @@ pub(crate) fn build(build: model::Build) -> wire::Build {
         BuildState::Finished { summary, at, .. } => ("finished", summary.clone(), Some(time(*at))),
     };
     wire::Build {
+        interested: catalogue.interested(&build),
         result: result_of(&build.state),
         id: build.id.0,
         builder: build.builder.to_string(),

@@ -25,9 +25,9 @@ type Answer<T> = Result<Json<T>, ApiError>;
 #[serde(deny_unknown_fields)]
 pub(crate) struct PageQuery {
     /// `next` of the page before.
-    cursor: Option<u64>,
+    pub(crate) cursor: Option<u64>,
     /// Entries of a page at most.
-    limit: Option<usize>,
+    pub(crate) limit: Option<usize>,
 }
 
 pub(crate) async fn workers(State(door): State<Door>, Who(who): Who) -> Answer<wire::List<wire::Worker>> {

@@ -2,7 +2,7 @@
 //! through [`stampmill_service::Service`], which knows who may ask.
 //!
 //! Modules in reading order: [`routes`] is the table of every route, from which the router, [`openapi`] and the test of permissions are made;
-//! `guard` stands in front of each; `body` takes in what is sent; `builds`, `logs`, `work`, `house`, `events` and `machines` answer; `wire` holds
+//! `guard` stands in front of each; `body` takes in what is sent; `builds`, `logs`, `work`, `house`, `people`, `events` and `machines` answer; `wire` holds
 //! the shapes and `convert` the way there.
 
 mod body;
@@ -17,6 +17,7 @@ mod logs;
 mod machines;
 pub mod openapi;
 mod page;
+mod people;
 pub mod routes;
 mod wire;
 mod work;

@@ -5,7 +5,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use stampmill_service::{Action, Permission};
 
-use crate::{Door, builds, events, house, logs, machines, openapi, wire, work};
+use crate::{Door, builds, events, house, logs, machines, openapi, people, wire, work};
 
 /// How a route is called.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -118,7 +118,8 @@ pub fn routes() -> Vec<Route> {
     let mut routes = building();
     routes.extend(leading());
     routes.extend(housekeeping());
-    routes.extend(people());
+    routes.extend(accounts());
+    routes.extend(known());
     routes.extend(calling());
     routes
 }
@@ -307,7 +308,7 @@ fn housekeeping() -> Vec<Route> {
     ]
 }
 
-fn people() -> Vec<Route> {
+fn accounts() -> Vec<Route> {
     use Verb::{Delete, Get, Patch, Post};
     use wire::{Done, List, NewToken, NothingBody, Token, TokenBody, User, UserBody, UserPatch, Whoami};
     let (users, tokens) = (needs(Action::ManageUsers), needs(Action::ManageTokens));
@@ -340,6 +341,35 @@ fn people() -> Vec<Route> {
         .sent::<NothingBody>()
         .created::<NewToken>(),
         Route::new(Delete, "/api/v1/tokens/{id}", tokens, "Revoke a token", house::revoke_token).json::<Done>(),
+    ]
+}
+
+fn known() -> Vec<Route> {
+    use Verb::{Delete, Get, Patch, Post};
+    use wire::{Done, List, MergeBody, Person, PersonBody, PersonPatch};
+    let change = needs(Action::ManageUsers);
+    vec![
+        Route::new(Get, "/api/v1/people", READ, "Who makes changes, and whom builds concern", people::people)
+            .asked::<house::PageQuery>()
+            .json::<List<Person>>(),
+        Route::new(Post, "/api/v1/people", change, "Add a person", people::add)
+            .sent::<PersonBody>()
+            .created::<Person>(),
+        Route::new(Get, "/api/v1/people/{who}", READ, "A person, by id or by any attribute", people::person)
+            .json::<Person>(),
+        Route::new(Patch, "/api/v1/people/{who}", change, "Change what is known of a person", people::update)
+            .sent::<PersonPatch>()
+            .json::<Person>(),
+        Route::new(
+            Post,
+            "/api/v1/people/{who}/merge",
+            change,
+            "Give a person all that another is known by, who turned out to be the same and is removed",
+            people::merge,
+        )
+        .sent::<MergeBody>()
+        .json::<Person>(),
+        Route::new(Delete, "/api/v1/people/{who}", change, "Forget a person", people::remove).json::<Done>(),
     ]
 }
 

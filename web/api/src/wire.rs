@@ -5,6 +5,7 @@
 mod form;
 mod halt;
 mod network;
+mod people;
 mod sent;
 mod sharing;
 
@@ -17,6 +18,7 @@ use serde_json::Value;
 pub(crate) use form::{FieldError, Form, Parameter};
 pub(crate) use halt::Halt;
 pub(crate) use network::{Network, NetworkAttempt};
+pub(crate) use people::{Attribute, LastChange, MergeBody, Person, PersonBody, PersonPatch};
 pub(crate) use sent::{
     ApproveBody, ChangeBody, ForceBody, NothingBody, ReasonBody, StampChoice, SubmitBody, TokenBody, TryBody, UserBody,
     UserPatch,
@@ -61,6 +63,8 @@ pub(crate) struct Builder {
     pub name: String,
     pub project: String,
     pub description: String,
+    /// Whom its builds interest, beside their blamelists.
+    pub interested: Vec<String>,
     /// Tags that its workers must have.
     pub worker_tags: Vec<String>,
     /// Workers that it names; empty means any.
@@ -114,6 +118,8 @@ pub(crate) struct Build {
     pub finished_at: Option<Time>,
     pub source_stamps: Vec<SourceStamp>,
     pub blamelist: Vec<String>,
+    /// Who is told of it: the blamelist, then those whom its builder names now.
+    pub interested: Vec<String>,
     pub properties: BTreeMap<String, Property>,
     pub steps: Vec<Step>,
     /// What it has until it ends, and had.

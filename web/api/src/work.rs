@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use stampmill_model::{BuildsetId, ChangeId, RequestId};
+use stampmill_service::queries::Reading;
 use stampmill_service::{BuildsetFilter, ChangeFilter, RequestFilter};
 
 use crate::Door;
@@ -27,6 +28,8 @@ pub(crate) struct ChangesQuery {
     branch: Option<String>,
     /// Only of this codebase.
     codebase: Option<String>,
+    /// Only of this person: an id, `KIND:VALUE`, or the value of any attribute. Goes with none of the others.
+    person: Option<String>,
     /// `next` of the page before.
     cursor: Option<u64>,
     /// Entries of a page at most.
@@ -67,6 +70,13 @@ pub(crate) async fn changes(
     Asked(query): Asked<ChangesQuery>,
 ) -> Answer<wire::List<wire::Change>> {
     let paging = Paging::new(query.cursor, query.limit)?;
+    if let Some(person) = query.person {
+        if query.source.is_some() || query.branch.is_some() || query.codebase.is_some() {
+            return Err(ApiError::bad_request("bad-query", "`person` goes with no other filter; leave those out"));
+        }
+        let ask = move |reading: &Reading| reading.changes_of(&person, paging.cursor.map(ChangeId), paging.limit);
+        return Ok(Json(convert::list(door.service.read(&who, ask).await?, convert::change)));
+    }
     let filter = ChangeFilter { source: query.source.map(Into::into), branch: query.branch, codebase: query.codebase };
     let page = door
         .service

@@ -7,6 +7,7 @@ mod parts {
     pub(crate) mod answers;
     pub(crate) mod call;
     pub(crate) mod openapi;
+    pub(crate) mod people;
     pub(crate) mod permissions;
     pub(crate) mod streams;
 }

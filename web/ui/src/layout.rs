@@ -20,10 +20,11 @@ pub(crate) struct Page<'a> {
     pub(crate) body: Markup,
 }
 
-const MENU: [(&str, &str); 6] = [
+const MENU: [(&str, &str); 7] = [
     ("/", "Home"),
     ("/builders", "Builders"),
     ("/changes", "Changes"),
+    ("/people", "People"),
     ("/schedulers", "Schedulers"),
     ("/workers", "Workers"),
     ("/plugins", "Plugins"),

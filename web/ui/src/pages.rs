@@ -12,6 +12,7 @@ mod halts;
 pub(crate) mod home;
 pub(crate) mod log;
 pub(crate) mod login;
+pub(crate) mod people;
 pub(crate) mod plugins;
 pub(crate) mod schedulers;
 mod tables;

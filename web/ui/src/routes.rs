@@ -5,7 +5,8 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use stampmill_service::{Action, Permission};
 
 use crate::pages::{
-    about, build, builder, builders, buildset, change, changes, force, home, log, login, plugins, schedulers, workers,
+    about, build, builder, builders, buildset, change, changes, force, home, log, login, people, plugins, schedulers,
+    workers,
 };
 use crate::{Ui, assets};
 
@@ -57,6 +58,8 @@ pub fn routes() -> Vec<Route> {
         page("/changes", READ, changes::show),
         page("/changes/{id}", READ, change::show),
         form("/change-sources/{name}/poll", needs(Action::PollNow), changes::poll_now),
+        page("/people", READ, people::show),
+        page("/people/{id}", READ, people::person),
         page("/schedulers", READ, schedulers::show),
         form("/schedulers/{name}/disable", needs(Action::SwitchSchedulers), schedulers::disable),
         form("/schedulers/{name}/enable", needs(Action::SwitchSchedulers), schedulers::enable),

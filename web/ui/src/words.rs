@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use stampmill_model::{Build, BuildId, BuildState, BuildsetId, Outcome, SourceStamp, StepState, Wall};
+use stampmill_model::{Build, BuildId, BuildState, BuildsetId, Outcome, PersonId, SourceStamp, StepState, Wall};
 use stampmill_service::Identity;
 
 use crate::limits::{LINE_CHARS, REVISION_CHARS};
@@ -70,6 +70,10 @@ pub(crate) fn build_address(id: BuildId) -> String {
 
 pub(crate) fn buildset_address(id: BuildsetId) -> String {
     format!("/buildsets/{id}")
+}
+
+pub(crate) fn person_address(id: PersonId) -> String {
+    format!("/people/{id}")
 }
 
 pub(crate) fn builder_address(name: &str) -> String {

@@ -43,7 +43,7 @@ fn address(route: &Route) -> String {
         path if path.contains("workers") => "w1",
         _ => "linux",
     };
-    let id = if route.path.contains("changes") || route.path.contains("steps") { "1" } else { "2" };
+    let id = if ["changes", "steps", "people"].iter().any(|word| route.path.contains(word)) { "1" } else { "2" };
     route.path.replace("{name}", name).replace("{id}", id).replace("{step}", "1").replace("{log}", "stdio")
 }
 
@@ -106,6 +106,8 @@ async fn hostile_texts_are_shown_as_they_are() {
         "/buildsets/3",
         "/changes",
         "/changes/1",
+        "/people",
+        "/people/1",
         "/schedulers",
         "/workers",
         "/plugins",

@@ -1,14 +1,12 @@
 //! `user`, `token` and `worker-token`: through the host when one runs, else in its store.
 
-mod desk;
-
 use std::path::Path;
 use std::process::ExitCode;
 
 use stampmill_service::Role;
 
-use self::desk::Desk;
 use super::arguments::{Target, TokenCommand, UserCommand, WorkerTokenArgs};
+use super::desk::Desk;
 use super::failure::Failure;
 use super::output::{clean, say, say_json, table};
 use super::prompt::new_password;

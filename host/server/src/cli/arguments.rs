@@ -3,6 +3,7 @@
 mod accounts;
 mod asking;
 mod operating;
+mod people;
 
 use std::path::PathBuf;
 
@@ -15,6 +16,7 @@ pub(crate) use self::asking::{
     Subject, Target, TargetArgs, TryArgs,
 };
 pub(crate) use self::operating::{DrainArgs, PauseArgs, ResumeArgs, SchedulerCommand};
+pub(crate) use self::people::PersonCommand;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -97,6 +99,9 @@ pub(crate) enum Command {
     /// Add, list and remove the people who may log in
     #[command(subcommand)]
     User(UserCommand),
+    /// List the people who make changes, say what else they are known by, merge those who are one
+    #[command(subcommand)]
+    Person(PersonCommand),
     /// Make, list and revoke tokens for programs
     #[command(subcommand)]
     Token(TokenCommand),

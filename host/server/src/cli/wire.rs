@@ -189,6 +189,35 @@ pub(crate) struct User {
     pub(crate) created_at: String,
 }
 
+/// Somebody who makes changes.
+#[derive(Deserialize, Debug)]
+pub(crate) struct Person {
+    pub(crate) id: u64,
+    pub(crate) name: String,
+    pub(crate) attributes: Vec<PersonAttribute>,
+    pub(crate) last_change: Option<LastChange>,
+}
+
+/// What a person is known by.
+#[derive(Deserialize, Debug)]
+pub(crate) struct PersonAttribute {
+    kind: String,
+    value: String,
+}
+
+impl std::fmt::Display for PersonAttribute {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.kind, self.value)
+    }
+}
+
+/// The newest change of a person.
+#[derive(Deserialize, Debug)]
+pub(crate) struct LastChange {
+    pub(crate) id: u64,
+    pub(crate) arrived_at: String,
+}
+
 /// A token.
 #[derive(Deserialize, Debug)]
 pub(crate) struct Token {

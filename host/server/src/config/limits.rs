@@ -12,6 +12,8 @@ pub(crate) const FINDINGS_SHOWN: usize = 20;
 pub(crate) const TERMINAL_COLUMNS: usize = 120;
 /// Length of a name: it becomes part of URLs, directories and table rows.
 pub(crate) const NAME_CHARS_MAX: usize = 100;
+/// People whom the builds of one builder interest beside their blamelists: each report names all of them.
+pub(crate) const INTERESTED_MAX: usize = 100;
 
 /// Parameters of a force scheduler, groups included: nobody fills in more.
 pub(crate) const PARAMETERS_MAX: usize = 100;

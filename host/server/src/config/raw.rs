@@ -167,6 +167,7 @@ pub(super) struct Builder {
     pub(super) tier: Tier,
     pub(super) properties: BTreeMap<String, Value>,
     pub(super) description: Option<String>,
+    pub(super) interested: Vec<String>,
 }
 
 #[derive(Debug)]

@@ -87,7 +87,9 @@ fn buildset(shared: &Shared, reader: &Reader, id: BuildsetId, base: &str) -> any
 fn facts(shared: &Shared, reader: &Reader, build: &Build, base: &str) -> anyhow::Result<BuildFacts> {
     let ids = build.stamps.iter().flat_map(|stamp| &stamp.changes);
     let changes: Vec<_> = ids.filter_map(|id| reader.change(*id).transpose()).collect::<Result<_, _>>()?;
-    let mut facts = convert::build_facts(build, &changes, format!("{base}/builds/{}", build.id));
+    let composition = shared.composition();
+    let named = composition.loaded.interested.get(&build.builder).map(Vec::as_slice).unwrap_or_default();
+    let mut facts = convert::build_facts(build, &changes, named, format!("{base}/builds/{}", build.id));
     facts.previous_outcome = previous(reader, build)?.map(outcome_for_plugin);
     for (step, told) in build.steps.iter().zip(&mut facts.steps) {
         if !told.outcome.is_some_and(|outcome| outcome == stampmill_runtime::Outcome::Failure) {

@@ -199,6 +199,7 @@ fn catalogue() -> Catalogue {
         name: name.into(),
         project: "app".into(),
         description: HOSTILE.into(),
+        interested: vec!["Sheriff <sheriff@example.org>".into(), HOSTILE.into()],
         worker_tags: vec![name.to_owned()],
         worker_names: vec![],
         tier: Tier::Sandboxed,

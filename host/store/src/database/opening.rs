@@ -17,6 +17,7 @@ use crate::commit::Batch;
 use crate::disk::{forget_what_is_remembered, sync_directory};
 use crate::journal::{self, Journal, Newer};
 use crate::limits::DATABASE_CACHE_BYTES;
+use crate::people::KnownAuthors;
 use crate::reader::View;
 use crate::tables::{FORMAT, FORMAT_WITHOUT_JOURNAL, LAST_RECORD, META, make_all};
 use crate::{Disk, StoreError};
@@ -176,7 +177,7 @@ fn take_over(
     let (writes, steady) = journal::decode(records, &|key| stored.patch(key))?;
     let mut transaction = database.begin_write()?;
     begin(&mut transaction, durability)?;
-    Batch::gather(&writes, steady)?.apply(&transaction)?;
+    Batch::gather(&writes, steady)?.apply(&transaction, &KnownAuthors::default())?;
     transaction.open_table(META)?.insert(LAST_RECORD, last)?;
     Ok(transaction.commit()?)
 }

@@ -99,6 +99,9 @@ fn cases() -> Vec<Case> {
         cases.push(case(name, &notice_to_row(&notice), notice, |row| Ok(notice_from_row(row))));
     }
     cases.push(case("user", &user_to_row(&user("ann")), user("ann"), |row| Ok(user_from_row(row))));
+    for (name, person) in [("person", person()), ("person-bare", bare_person())] {
+        cases.push(case(name, &person_to_row(&person), person, person_from_row));
+    }
     for (name, token) in [("token-user", user_token()), ("token-worker", worker_token())] {
         cases.push(case(name, &token_to_row(&token), token, |row| Ok(token_from_row(row))));
     }

@@ -133,7 +133,7 @@ impl History {
             Last::IntoJournal => store.commit(&last, Steady(1000)).unwrap(),
             Last::IntoDatabase => {
                 let batch = Batch::gather(&last, Steady(1000)).unwrap();
-                store.write(|transaction| batch.apply(transaction)).unwrap();
+                store.write(|transaction| batch.apply(transaction, store.known_authors())).unwrap();
             }
         }
         let after = (files(&data), known(&store).unwrap());

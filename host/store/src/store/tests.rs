@@ -465,6 +465,8 @@ fn a_commit_that_fails_at_any_operation_is_all_or_nothing_and_the_next_one_works
             assert!(result.is_err() || after == everything_loaded(), "lost at operation {operations}");
             store.commit(&everything(), Steady(3)).unwrap();
             assert_eq!(store.load().unwrap(), (everything_loaded(), Steady(3)));
+            let author = PersonRef::parse(&full_change().seen.author);
+            assert_eq!(store.read().unwrap().find_people(&author).unwrap(), [PersonId(1)]);
         }
         // Into the journal with a write and a sync.
         assert!(if is_full { failures > 10 } else { failures == 2 }, "{failures} operations failed");

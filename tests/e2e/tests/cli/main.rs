@@ -3,6 +3,7 @@
 mod building;
 mod house;
 mod operating;
+mod people;
 mod teaching;
 
 use serde_json::Value;

@@ -17,6 +17,8 @@ fn every_page(build: u64) -> Vec<(String, &'static str)> {
         ("/builders/asked", "asks <b>"),
         ("/changes", "Make the page wide"),
         ("/changes/1", "Make the page wide"),
+        ("/people", "ann@example.org"),
+        ("/people/1", "Make the page wide"),
         ("/schedulers", "by-hand"),
         ("/workers", "local"),
         ("/plugins", "shell"),

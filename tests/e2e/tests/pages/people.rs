@@ -139,6 +139,44 @@ async fn a5_10_a_build_is_forced_cancelled_and_repeated_by_whoever_may_and_by_no
     Ok(())
 }
 
+#[tokio::test]
+async fn a9_06_people_are_listed_with_what_they_are_known_by_and_lead_to_their_changes() -> anyhow::Result<()> {
+    let Some(scene) = Scene::set().await? else { return Ok(()) };
+    let send = async |author: &str, comment: &str| {
+        let change = ["change", "--repository", "/r", "--branch", "main", "--author", author, "--comments", comment];
+        let said = scene.host.typed(&change).await?;
+        assert_eq!(said.code, 0, "{said:?}");
+        anyhow::Ok(())
+    };
+    let tab = scene.browser.visitor().await?;
+    tab.go(&scene.at("/people")).await?;
+    tab.shows("Nobody has made a change yet.").await?;
+    // Whoever looks sees them come.
+    send("Ann <i>Example</i> <ann@example.org>", "Begin").await?;
+    tab.until("document.querySelectorAll('#people tbody tr').length === 1").await?;
+    send("bob", "Go on").await?;
+    tab.until("document.querySelectorAll('#people tbody tr').length === 2").await?;
+    send("A. Example <Ann@Example.ORG>", "End").await?;
+    let said = scene.host.typed(&["person", "update", "ann@example.org", "--add", "irc:ann_"]).await?;
+    assert_eq!(said.code, 0, "{said:?}");
+    tab.go(&scene.at("/people")).await?;
+    let rows = "[...document.querySelectorAll('#people tbody tr')].map((row) => row.innerText.replace(/\\s+/g, ' ')).join('|')";
+    let shown = tab.text(rows).await?;
+    let (bob, ann) = shown.split_once('|').unwrap_or_default();
+    assert!(bob.starts_with("bob author bob "), "{shown}");
+    assert!(ann.starts_with("Ann <i>Example</i> email ann@example.org irc ann_ "), "{shown}");
+
+    tab.leads_on(tab.click("#people tbody tr:last-child a")).await?;
+    assert_eq!(tab.text("document.querySelector('h1').innerText").await?, "Ann <i>Example</i>");
+    let comments = "[...document.querySelectorAll('#changes tbody td.wide')].map((it) => it.innerText).join(' ')";
+    assert_eq!(tab.text(comments).await?, "End Begin");
+    tab.leads_on(tab.click("#changes tbody tr:first-child a")).await?;
+    tab.shows("A. Example <Ann@Example.ORG>").await?;
+    tab.leads_on(tab.click("dl.facts a[href='/people/1']")).await?;
+    assert_eq!(tab.text("location.pathname").await?, "/people/1");
+    Ok(())
+}
+
 /// The token that the page's forms carry, or nothing.
 async fn csrf(tab: &Tab) -> anyhow::Result<String> {
     tab.text("document.querySelector('[name=csrf]')?.value ?? ''").await

@@ -83,6 +83,7 @@ async fn every_list_answers_items_and_next() {
         "schedulers",
         "plugins",
         "notices",
+        "people",
         "users",
         "tokens",
     ] {

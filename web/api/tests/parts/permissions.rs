@@ -16,7 +16,7 @@ fn address(route: &Route) -> String {
         _ => "linux",
     };
     let path = route.path.replace("{name}", name).replace("{id}", "2").replace("{number}", "1");
-    path.replace("{step}", "1").replace("{log}", "stdio").replace("{source}", "forge")
+    path.replace("{step}", "1").replace("{log}", "stdio").replace("{source}", "forge").replace("{who}", "1")
 }
 
 fn to(route: &Route) -> Call {

@@ -2,12 +2,16 @@
 
 mod network;
 
+use std::collections::BTreeMap;
+
 use maud::{Markup, html};
-use stampmill_model::{Build, BuildId, BuildState, LogName, Outcome, Step, StepState, Trigger, TriggerState, Wall};
+use stampmill_model::{
+    Build, BuildId, BuildState, LogName, Outcome, PersonId, Step, StepState, Trigger, TriggerState, Wall,
+};
 use stampmill_service::accounts::wall_now;
 use stampmill_service::{Action, BuildPage, Lines, Reading, ServiceError};
 
-use super::tables::author_name;
+use super::tables::{author_link, author_links, author_name};
 use super::{At, Shown, go};
 use crate::form::{Form, Visitor};
 use crate::layout::Page;
@@ -22,18 +26,26 @@ struct Tail {
     running: bool,
 }
 
+/// Whom the build interests.
+struct People {
+    known: BTreeMap<String, PersonId>,
+    interested: Vec<String>,
+}
+
 pub(crate) async fn show(visitor: Visitor, At(id): At<u64>) -> Shown {
     let read = visitor.ui.service.read(&visitor.who, move |reading| {
         let page = reading.build_page(BuildId(id))?;
         let tails = tails(reading, &page.build)?;
-        Ok((page, tails))
+        let people =
+            People { known: reading.known_of(&page.build)?, interested: reading.catalogue().interested(&page.build) };
+        Ok((page, tails, people))
     });
-    let (page, tails) = visitor.or_page(read.await)?;
+    let (page, tails, people) = visitor.or_page(read.await)?;
     let now = wall_now();
     let build = &page.build;
     let finished = matches!(build.state, BuildState::Finished { .. });
     let body = html! {
-        div #head data-live { (head(&visitor, &page, now)) }
+        div #head data-live { (head(&visitor, &page, &people, now)) }
         section #steps data-live {
             h2 { "Steps" }
             ol.steps { @for step in &build.steps { (step_row(build, step, tails.iter().find(|tail| tail.step == step.number), now)) } }
@@ -64,7 +76,7 @@ fn tails(reading: &Reading, build: &Build) -> Result<Vec<Tail>, ServiceError> {
     Ok(tails)
 }
 
-fn head(visitor: &Visitor, page: &BuildPage, now: Wall) -> Markup {
+fn head(visitor: &Visitor, page: &BuildPage, people: &People, now: Wall) -> Markup {
     let build = &page.build;
     let (before, after) = page.neighbours;
     html! {
@@ -88,7 +100,7 @@ fn head(visitor: &Visitor, page: &BuildPage, now: Wall) -> Markup {
         }
         dl.facts {
             div { dt { "Reason" } dd { (words::sentence(&words::shortened(&build.reason, 400))) } }
-            @if let Some(owner) = &build.owner { div { dt { "Asked for by" } dd { (owner) } } }
+            @if let Some(owner) = &build.owner { div { dt { "Asked for by" } dd { (author_link(owner, &people.known)) } } }
             div { dt { "Worker" } dd { a href="/workers" { (build.worker) } } }
             div { dt { "Started" } dd { (words::ago(build.started_at, now)) } }
             div { dt { @if matches!(build.state, BuildState::Finished { .. }) { "Took" } @else { "Running for" } } dd { (words::build_length(build, now)) } }
@@ -98,7 +110,10 @@ fn head(visitor: &Visitor, page: &BuildPage, now: Wall) -> Markup {
             @if !build.triggers.is_empty() { div #triggers { dt { "Triggered" } dd { @for trigger in &build.triggers { (trigger_part(trigger)) } } } }
             @if build.attempt > 1 { div { dt { "Attempt" } dd { (build.attempt) } } }
             @if !build.blamelist.is_empty() {
-                div { dt { "Blamelist" } dd { @for (position, name) in build.blamelist.iter().enumerate() { @if position > 0 { ", " } (author_name(name)) } } }
+                div #blamelist { dt { "Blamelist" } dd { (author_links(build.blamelist.iter(), &people.known)) } }
+            }
+            @if people.interested.iter().any(|text| !build.blamelist.contains(text)) {
+                div #interested { dt { "Also interested" } dd { (author_links(people.interested.iter().filter(|text| !build.blamelist.contains(text)), &people.known)) } }
             }
         }
     }

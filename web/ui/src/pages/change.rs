@@ -1,7 +1,9 @@
 //! One change, and why it was built or not.
 
+use std::collections::BTreeMap;
+
 use maud::{Markup, html};
-use stampmill_model::{Change, ChangeId, Wall};
+use stampmill_model::{Change, ChangeId, PersonId, Wall};
 use stampmill_service::accounts::wall_now;
 
 use super::{At, Shown};
@@ -11,13 +13,17 @@ use crate::limits::FILES_SHOWN;
 use crate::words;
 
 pub(crate) async fn show(visitor: Visitor, At(id): At<u64>) -> Shown {
-    let read = visitor.ui.service.read(&visitor.who, move |reading| reading.change(ChangeId(id))).await;
-    let change = visitor.or_page(read)?;
+    let read = visitor.ui.service.read(&visitor.who, move |reading| {
+        let change = reading.change(ChangeId(id))?;
+        let known = reading.known_authors([&change.seen.author].into_iter().chain(&change.seen.committer))?;
+        Ok((change, known))
+    });
+    let (change, known) = visitor.or_page(read.await)?;
     let seen = &change.seen;
     let now = wall_now();
     let body = html! {
         h1 { "Change #" (change.id) }
-        (facts(&change, now))
+        (facts(&change, &known, now))
         @if !seen.comments.is_empty() { pre.comment { (words::shortened(&seen.comments, 10_000)) } }
         section #decisions data-live { (decisions(&change)) }
         @if !seen.files.is_empty() {
@@ -34,12 +40,12 @@ pub(crate) async fn show(visitor: Visitor, At(id): At<u64>) -> Shown {
     })
 }
 
-fn facts(change: &Change, now: Wall) -> Markup {
+fn facts(change: &Change, known: &BTreeMap<String, PersonId>, now: Wall) -> Markup {
     let seen = &change.seen;
     html! {
         dl.facts {
-            div { dt { "Author" } dd { (words::shortened(&seen.author, 200)) } }
-            @if let Some(committer) = &seen.committer { div { dt { "Committer" } dd { (words::shortened(committer, 200)) } } }
+            div { dt { "Author" } dd { (person(&seen.author, known)) } }
+            @if let Some(committer) = &seen.committer { div { dt { "Committer" } dd { (person(committer, known)) } } }
             @if let Some(revision) = &seen.revision { div { dt { "Revision" } dd { (words::revision(revision)) } } }
             div { dt { "Branch" } dd { (seen.branch.as_deref().unwrap_or("default")) } }
             div { dt { "Repository" } dd { (words::outside_link(&seen.repository, &seen.repository)) } }
@@ -52,6 +58,12 @@ fn facts(change: &Change, now: Wall) -> Markup {
             @if let Some(link) = &seen.link { div { dt { "Link" } dd { (words::outside_link(link, link)) } } }
         }
     }
+}
+
+/// An author in full, as a link where it is known who that is.
+fn person(author: &str, known: &BTreeMap<String, PersonId>) -> Markup {
+    let shown = words::shortened(author, 200);
+    html! { @match known.get(author) { Some(id) => a href=(words::person_address(*id)) { (shown) }, None => (shown) } }
 }
 
 fn decisions(change: &Change) -> Markup {

@@ -1,7 +1,9 @@
 //! Tables that several pages show.
 
+use std::collections::BTreeMap;
+
 use maud::{Markup, html};
-use stampmill_model::{Build, Change, SourceStamp, Wall};
+use stampmill_model::{Build, Change, PersonId, SourceStamp, Wall};
 use stampmill_service::{Action, BuilderState, Identity, Waiting};
 
 use crate::words;
@@ -181,6 +183,25 @@ fn decisions(change: &Change) -> Markup {
         }
         @if !change.decided && change.trouble.is_none() { span.quiet { "being decided" } }
     }
+}
+
+/// The name of an author, as a link where it is known who that is.
+pub(super) fn author_link(author: &str, known: &BTreeMap<String, PersonId>) -> Markup {
+    let name = words::shortened(&author_name(author), 200);
+    html! {
+        @match known.get(author) {
+            Some(id) => a href=(words::person_address(*id)) { (name) },
+            None => (name),
+        }
+    }
+}
+
+/// The names of authors, as [`author_link`] shows them.
+pub(super) fn author_links<'a>(
+    authors: impl Iterator<Item = &'a String>,
+    known: &BTreeMap<String, PersonId>,
+) -> Markup {
+    html! { @for (position, author) in authors.enumerate() { @if position > 0 { ", " } (author_link(author, known)) } }
 }
 
 /// The name of an author without the address of mail.

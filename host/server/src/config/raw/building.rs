@@ -1,7 +1,9 @@
 //! Jobs, builders and workers.
 
+use std::collections::BTreeMap;
+
 use stampmill_engine::config::{Retry, RetryCause};
-use stampmill_model::{LockAccess, LockScope, Milliseconds, Tier};
+use stampmill_model::{Author, LockAccess, LockScope, Milliseconds, Tier};
 
 use super::{
     Builder, Job, Lock, LockUse, Project, Step, Worker, check_name, count, flag, name, optional, properties, usage,
@@ -57,6 +59,7 @@ pub(super) fn builder(table: &mut Table<'_>) -> Option<Builder> {
     let tier = table.choice("isolation", &TIERS).map_or(Tier::Sandboxed, |at| at.value);
     let properties = properties(table);
     let description = optional(table, "description");
+    let interested = interested(table);
     Some(Builder {
         name: name?,
         job: job?,
@@ -70,7 +73,40 @@ pub(super) fn builder(table: &mut Table<'_>) -> Option<Builder> {
         tier,
         properties,
         description,
+        interested,
     })
+}
+
+/// Authors, as a change would have them: nobody looks whether they are people already.
+fn interested(table: &Table<'_>) -> Vec<String> {
+    let Some(list) = table.texts("interested") else { return Vec::new() };
+    if list.value.len() > limits::INTERESTED_MAX {
+        let text = format!("`interested` of {} names {} people", table.what, list.value.len());
+        let problem = Problem::error(list.span, text).label("too many");
+        let mend = format!("name {} at most; an address of mail may be that of a list", limits::INTERESTED_MAX);
+        table.sink().report(problem.mend(mend));
+        return Vec::new();
+    }
+    let mut seen: BTreeMap<String, At<()>> = BTreeMap::new();
+    for at in &list.value {
+        let Some(author) = Author::parse(&at.value) else {
+            let problem =
+                Problem::error(at.span.clone(), format!("{:?} in `interested` of {} is nobody", at.value, table.what));
+            table.sink().report(
+                problem.label("nobody").mend("write an author as a change has it, such as \"ann@example.org\""),
+            );
+            continue;
+        };
+        if let Some(first) = seen.insert(author.key(), at.with(())) {
+            let problem = Problem::error(
+                at.span.clone(),
+                format!("`{}` stands twice in `interested` of {}", at.value, table.what),
+            );
+            let problem = problem.label("the second").also(first.span, "the first");
+            table.sink().report(problem.mend("everybody is told once: leave one of them out"));
+        }
+    }
+    list.value.into_iter().map(|at| at.value).collect()
 }
 
 /// A lock that is not said to be counted is had alone: too careful is slow, too careless is wrong.

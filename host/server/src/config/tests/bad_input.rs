@@ -354,6 +354,29 @@ fn a_lock_that_can_not_be_meant_is_shown() {
 }
 
 #[test]
+fn somebody_interested_who_is_nobody_or_there_twice_is_shown() {
+    let with = |people: &str| with_builder("").replace("job = \"c\"", &format!("job = \"c\"\ninterested = {people}"));
+    let nobody = with("[\"ann\", \" \"]");
+    only(&nobody, (11, 22), "\" \" in `interested` of builder `linux` is nobody", "write an author as a change has it");
+    let long = with(&format!("[\"{}\"]", "x".repeat(513)));
+    only(&long, (11, 15), "in `interested` of builder `linux` is nobody", "write an author");
+    let twice = with("[\"Ann <ann@example.org>\", \"ANN@example.org\"]");
+    only(
+        &twice,
+        (11, 41),
+        "`ANN@example.org` stands twice in `interested` of builder `linux`",
+        "leave one of them out",
+    );
+    let many: Vec<String> = (0..101).map(|number| format!("\"a{number}\"")).collect();
+    only(
+        &with(&format!("[{}]", many.join(", "))),
+        (11, 14),
+        "`interested` of builder `linux` names 101 people",
+        "100 at most",
+    );
+}
+
+#[test]
 fn an_expression_in_a_script_is_refused_with_the_way_to_pass_it() {
     let config = "config = { script = \"echo ${{ src.branch }}\" }";
     let text = with_builder("").replace("config = { command = [\"make\"] }", config);

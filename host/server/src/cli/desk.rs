@@ -141,7 +141,7 @@ fn parsed(password: String) -> anyhow::Result<Password> {
     Password::parse(password).map_err(|error| Failure::refused(error.to_string()))
 }
 
-fn list<T>(items: Vec<T>, shape: impl Fn(T) -> Value) -> Value {
+pub(super) fn list<T>(items: Vec<T>, shape: impl Fn(T) -> Value) -> Value {
     json!({ "items": items.into_iter().map(shape).collect::<Vec<_>>(), "next": null })
 }
 
@@ -166,7 +166,7 @@ fn token(token: TokenView) -> Value {
 }
 
 /// As the API writes times; one that no calendar has is shown as the number that it is.
-fn time(wall: Wall) -> String {
+pub(super) fn time(wall: Wall) -> String {
     let milliseconds = i64::try_from(wall.0).ok();
     let stamp = milliseconds.and_then(|milliseconds| jiff::Timestamp::from_millisecond(milliseconds).ok());
     stamp.map_or_else(|| wall.0.to_string(), |stamp| format!("{stamp:.3}"))
