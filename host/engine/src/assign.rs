@@ -180,7 +180,9 @@ impl Engine {
     pub(crate) fn groups_on(&self, worker: usize) -> impl Iterator<Item = Group> {
         let pools = self.lookup.pools_of(worker).filter(move |(_, tier)| self.room.has(worker, *tier));
         let groups = pools.flat_map(|(pool, _)| self.queue.groups_of_pool(pool));
-        groups.chain(self.queue.groups_only_for(worker)).filter(|group| !self.projects.is_full(group.project))
+        let only = self.queue.groups_only_for(worker);
+        let only = only.filter(move |group| matches!(group.who, Who::Only(_, tier) if self.room.has(worker, tier)));
+        groups.chain(only).filter(|group| !self.projects.is_full(group.project))
     }
 
     /// The earliest of a group that can start: on this worker, or on the fit one with the most free slots, then the first of the configuration.

@@ -42,8 +42,9 @@ impl Invariant for Changes {
                 }
                 Written::Buildset { before: None, after } => {
                     let Some(scheduler) = &after.scheduler else { continue };
-                    // One that took changes before it became dependent may follow a set that has them too.
-                    if matches!(after.parent, Some(Parent::Dependent(_))) {
+                    // One that took changes before it became dependent may follow a set that has them too; and what builds trigger, they may
+                    // trigger of the same changes as often as they like.
+                    if matches!(after.parent, Some(Parent::Dependent(_) | Parent::Triggered(_))) {
                         continue;
                     }
                     for id in after.stamps.iter().flat_map(|stamp| &stamp.changes) {

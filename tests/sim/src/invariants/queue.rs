@@ -25,8 +25,8 @@ impl Invariant for Queue {
             expect(idle.is_none(), || format!("request {} waits and worker {idle:?} has room", waiting.id))?;
             for build in step.started() {
                 let started = &facts.said.requests[&build.request];
-                // Of two projects that share, the shares decide.
-                let is_before = !facts.is_sharing() || build.project == builder.project;
+                // Of two projects that share, the shares decide; and who was before it in the line for a lock may have started later.
+                let is_before = !facts.is_sharing() || build.project == builder.project && builder.locks.is_empty();
                 let is_passed = is_before
                     && turn(waiting) < turn(started)
                     && can(&build.worker)

@@ -64,7 +64,9 @@ impl Invariant for Shares {
         let now = facts.now.steady;
         for written in step.written {
             let Written::Build { before: Some(before), after } = written else { continue };
-            let Some(project) = self.projects.get_mut(&after.project) else { continue };
+            // Its project may have left the configuration while it waited.
+            let new = || Project { shares: 1, ..Project::default() };
+            let project = self.projects.entry(after.project.clone()).or_insert_with(new);
             // A build that waits for what it has triggered is charged for nothing.
             match (is_waiting(before), is_waiting(after) || !is_open(after)) {
                 (false, true) => {
@@ -156,7 +158,7 @@ impl Shares {
 fn waits_for<'a>(facts: &'a Facts, request: &Request, build: &Build) -> Option<&'a Builder> {
     let builder = facts.builder(&request.builder)?;
     let before = |is_mine: &dyn Fn(&Build) -> bool| {
-        facts.said.open_builds().filter(|open| open.id < build.id && is_mine(open)).count()
+        facts.said.open_builds().filter(|open| open.id < build.id && !is_waiting(open) && is_mine(open)).count()
     };
     let has_room = |most: Option<u32>, running: usize| {
         most.is_none_or(|most| running < usize::try_from(most).unwrap_or(usize::MAX))
