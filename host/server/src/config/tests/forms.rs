@@ -171,7 +171,7 @@ fn a5_10_a_parameter_that_makes_no_sense_is_refused_where_it_stands() {
         only(&one(text), (6, column), message, mend);
     }
     let twice = "parameter = [{ kind = \"bool\", name = \"a\" }, { kind = \"group\", parameter = [{ kind = \"bool\", name = \"a\" }] }]";
-    only(&asking(twice), (6, 99), "there are two parameters `a`", "another name");
+    only(&asking(twice), (6, 100), "there are two parameters `a`", "another name");
     let deep = "{ kind = \"group\", parameter = [".repeat(5);
     let deep = format!("parameter = [{deep}{{ kind = \"bool\", name = \"a\" }}{}]", "] }".repeat(5));
     only(&asking(&deep), (6, 169), "more than 4 groups", "nest less");
