@@ -36,7 +36,7 @@ pub(crate) fn of_build(config: &Config, builder: &Builder, worker: &Worker, set:
     layers.into_iter().fold(global, layered)
 }
 
-/// What [`own`] may set: nobody else's value for one of these is ever seen.
+/// What `own` may set: nobody else's value for one of these is ever seen.
 pub const NAMES_OF_BUILD: [&str; 12] = [
     "buildername",
     "buildnumber",
