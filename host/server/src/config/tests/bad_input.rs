@@ -186,7 +186,7 @@ fn a_cause_to_try_again_that_is_none_or_stands_twice_and_too_many_tries_are_refu
     only(&twice, (11, 27), "`signal` stands twice in `retry` of builder `linux`", "leave one of them out");
     for attempts in ["0", "101"] {
         let text = retry(&format!("{{ on = [], attempts = {attempts} }}"));
-        only(&text, (11, 30), "`attempts` of `retry` of builder `linux`", "");
+        only(&text, (11, 31), "`attempts` of `retry` of builder `linux`", "");
     }
 }
 
@@ -363,7 +363,7 @@ fn somebody_interested_who_is_nobody_or_there_twice_is_shown() {
     let twice = with("[\"Ann <ann@example.org>\", \"ANN@example.org\"]");
     only(
         &twice,
-        (11, 41),
+        (11, 40),
         "`ANN@example.org` stands twice in `interested` of builder `linux`",
         "leave one of them out",
     );
