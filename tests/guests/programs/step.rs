@@ -15,7 +15,6 @@ wit_bindgen::generate!({
             import stampmill:host/workspace@0.1.0;
             import stampmill:host/properties@0.1.0;
             import stampmill:host/logs@0.1.0;
-            import stampmill:host/trigger@0.1.0;
             import stampmill:host/http@0.1.0;
             import stampmill:host/secret@0.1.0;
             import stampmill:host/facts@0.1.0;
@@ -30,7 +29,7 @@ use exports::stampmill::step::step;
 use stampmill::host::command::{CommandLine, End, Event, Sink};
 use stampmill::host::http::Request;
 use stampmill::host::log::{Level, log};
-use stampmill::host::{logs, properties, running_build, secret, trigger, workspace};
+use stampmill::host::{logs, properties, running_build, secret, workspace};
 use stampmill::types::types::{Fault, Outcome};
 
 thread_local! {
@@ -164,19 +163,6 @@ fn act(words: &[&str]) -> Result<(), Fault> {
         ["set-property", name, value] => properties::set(name, value)?,
         ["write-log", name, text] => logs::open(name)?.write(text.as_bytes())?,
         ["link", name, url] => logs::link(name, url)?,
-        ["trigger", scheduler, name, value] => {
-            let request = trigger::Request::new(scheduler);
-            request.version("core", Some("next"), None);
-            request.property(name, value);
-            request.detach();
-            let triggered = request.start()?;
-            say(format!("{} {:?}", triggered.buildset(), triggered.wait()?));
-        }
-        ["trigger-much", scheduler, count] => {
-            let request = trigger::Request::new(scheduler);
-            (0..number(count)).for_each(|number| request.property(&number.to_string(), "1"));
-            request.start()?;
-        }
         ["facts"] => facts(),
         ["progress"] => {
             running_build::summary("half\nway");

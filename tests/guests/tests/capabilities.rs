@@ -16,11 +16,10 @@ use crate::fakes::{Around, Play, finished, load, refusal, run, run_use, started,
 async fn what_is_asked_for_and_not_granted_is_said_with_the_line_that_grants_it() {
     let around = Arc::new(Around::default());
     type Take = fn(&mut Grant);
-    let cases: [(Permission, &str, Take); 4] = [
+    let cases: [(Permission, &str, Take); 3] = [
         (Permission::Command, "grant = { command = [\"PROGRAM\"] }", |grant| grant.command.clear()),
         (Permission::Http, "grant = { http = [\"https://HOST\"] }", |grant| grant.http.clear()),
         (Permission::Secret, "grant = { secret = [\"NAME\"] }", |grant| grant.secret.clear()),
-        (Permission::Trigger, "grant = { trigger = [\"SCHEDULER\"] }", |grant| grant.trigger.clear()),
     ];
     for (permission, line, take) in cases {
         let mut usage = usage(&around, "");
@@ -211,7 +210,9 @@ async fn properties_are_json_and_bounded() {
 #[tokio::test]
 async fn a_scheduler_is_triggered_where_it_is_granted_with_what_was_said() {
     let around = Arc::new(Around::default());
-    run(&around, "run:trigger|deploy|target|[1]").await.unwrap();
+    let plugin = load(stampmill_guests::TRIGGER, "step", &["trigger"]).await;
+    let run = async |script: &str| plugin.start(usage(&around, script)).await?.run().await;
+    run("run:trigger|deploy|target|[1]").await.unwrap();
     assert_eq!(around.said(), ["7 Outcome::Failure"]);
     let version = TriggerVersion { branch: Some("next".to_owned()), revision: None };
     let expected = TriggerSpec {
@@ -228,12 +229,16 @@ async fn a_scheduler_is_triggered_where_it_is_granted_with_what_was_said() {
         ("run:trigger-much|deploy|101", "properties of a triggered buildset: 101 are more than the limit of 100"),
         ("run:trigger|deploy||1", "the name of a property"),
     ] {
-        let text = refusal(run(&around, script).await);
+        let text = refusal(run(script).await);
         assert!(text.contains(says), "{script}: {text}");
     }
-    let error = run(&around, "run:trigger|deploy|a|{oops").await.unwrap_err();
+    let error = run("run:trigger|deploy|a|{oops").await.unwrap_err();
     assert!(matches!(error.fault(), Some(Fault::Broken(text)) if text.contains("`a` is not JSON")), "{error}");
     assert_eq!(around.triggered.lock().unwrap().len(), 1, "none of these was");
+    let mut ungranted = usage(&around, "run:trigger|deploy|a|1");
+    ungranted.grant.trigger.clear();
+    let refusal = plugin.check(&ungranted).unwrap_err();
+    assert!(refusal.to_string().contains("grant = { trigger = [\"SCHEDULER\"] }"), "{refusal}");
 }
 
 #[tokio::test]

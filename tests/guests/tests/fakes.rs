@@ -51,8 +51,7 @@ pub(crate) fn manifest(kind: &str, permissions: &[&str]) -> String {
     json!({ "manifest": 1, "id": format!("test-{kind}"), "version": "0.0.1", "kind": kind, "summary": "a test", "permissions": permissions }).to_string()
 }
 
-pub(crate) const STEP_PERMISSIONS: [&str; 7] =
-    ["command", "http", "secret", "workspace", "properties", "logs", "trigger"];
+pub(crate) const STEP_PERMISSIONS: [&str; 6] = ["command", "http", "secret", "workspace", "properties", "logs"];
 
 /// The step guest that may ask for everything.
 pub(crate) async fn step() -> Arc<Plugin> {

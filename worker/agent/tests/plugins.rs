@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 
 /// The component of the guests that has every capability of a step, with a manifest.
 fn guest() -> Vec<u8> {
-    let permissions = ["command", "http", "secret", "workspace", "properties", "logs", "trigger"];
+    let permissions = ["command", "http", "secret", "workspace", "properties", "logs"];
     let manifest = json!({"manifest": 1, "id": "probe", "version": "0.0.1", "kind": "step", "summary": "a test", "permissions": permissions});
     let mut body = vec![18];
     body.extend(b"stampmill:manifest");
@@ -36,7 +36,6 @@ fn probe(digest: &str, name: &str, script: &str) -> StepPlan {
             command: vec!["*".to_owned()],
             http: vec!["https://nowhere.example".to_owned()],
             secret: vec!["key".to_owned()],
-            trigger: vec!["deploy".to_owned()],
             ..Grant::default()
         },
         ..host::shell(digest, name, &[])
@@ -207,7 +206,6 @@ async fn a_credential_goes_to_its_origin_and_neither_elsewhere_nor_to_the_plugin
             command: vec!["*".to_owned()],
             http: vec![bound.clone(), other.clone()],
             secret: vec!["another".to_owned()],
-            trigger: vec!["deploy".to_owned()],
             credential: [("key".to_owned(), vec![bound.clone()])].into(),
             ..Grant::default()
         },

@@ -41,7 +41,7 @@ async fn a_scheduler_that_is_disabled_builds_nothing_across_a_restart_until_it_i
     assert!(said.out.contains("disabled by administrator: the compiler is broken"), "{said:?}");
     fine(&host, &["scheduler", "disable", "by-hand"]).await?;
     let before = stored(&host).await?;
-    let force = ["force", "linux"];
+    let force = ["force", "linux", "--scheduler", "by-hand"];
     refused(&force, &host.typed(&force).await?, 2, &["`by-hand` is disabled", "stampmill scheduler enable by-hand"]);
     assert_eq!(stored(&host).await?, before);
 
