@@ -14,6 +14,8 @@ use stampmill_model::Wall;
 pub struct Calendar {
     pattern: Arc<Cron>,
     zone: TimeZone,
+    /// Whether minute and hour are numbers, lists and ranges of them: times of the day, not something that goes on all day.
+    is_of_times: bool,
 }
 
 /// Why a text is no calendar.
@@ -53,7 +55,8 @@ impl Calendar {
         let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
         let parsed =
             parser.parse(pattern).map_err(|error| refused(error.to_string().trim_end_matches('.').to_owned()))?;
-        let calendar = Self { pattern: Arc::new(parsed), zone: known };
+        let is_of_times = !pattern.split_whitespace().take(2).any(|field| field.contains(['*', '/']));
+        let calendar = Self { pattern: Arc::new(parsed), zone: known, is_of_times };
         match calendar.next_after(Wall(0)) {
             Some(_) => Ok(calendar),
             None => Err(CalendarError::Never(pattern.to_owned())),
@@ -64,8 +67,30 @@ impl Calendar {
     #[must_use]
     pub fn next_after(&self, at: Wall) -> Option<Wall> {
         let at = Timestamp::from_millisecond(i64::try_from(at.0).ok()?).ok()?;
-        let next: Zoned = self.pattern.find_next_occurrence(&at.to_zoned(self.zone.clone()), false).ok()?;
+        let mut next: Zoned = self.pattern.find_next_occurrence(&at.to_zoned(self.zone.clone()), false).ok()?;
+        // Of times of the day croner sees to single ones: with a list they would come in both of the doubled hours and not in the gap.
+        if self.is_of_times {
+            while self.zone.to_ambiguous_zoned(next.datetime()).earlier().ok()?.timestamp() != next.timestamp() {
+                next = self.pattern.find_next_occurrence(&next, false).ok()?;
+            }
+            if let Some(end) = self.first_gap_with_a_time(at, next.timestamp()) {
+                return u64::try_from(end.as_millisecond()).ok().map(Wall);
+            }
+        }
         u64::try_from(next.timestamp().as_millisecond()).ok().map(Wall)
+    }
+
+    /// The end of the first gap between two times in which the crontab has a time that does not come.
+    fn first_gap_with_a_time(&self, after: Timestamp, until: Timestamp) -> Option<Timestamp> {
+        let changes = self.zone.following(after).map(|change| change.timestamp());
+        changes.take_while(|change| *change <= until).find(|change| {
+            let seconds = |at: Timestamp| i64::from(self.zone.to_offset(at).seconds());
+            let before = seconds(Timestamp::from_second(change.as_second() - 1).unwrap_or(*change));
+            let missing = (change.as_second() + before..change.as_second() + seconds(*change)).step_by(60);
+            // What the clock on the wall would have shown is read as UTC, which has no gaps.
+            let mut missing = missing.filter_map(|wall| Timestamp::from_second(wall).ok());
+            missing.any(|wall| self.pattern.is_time_matching(&wall.to_zoned(TimeZone::UTC)).unwrap_or(false))
+        })
     }
 }
 
@@ -118,6 +143,14 @@ mod tests {
         assert_eq!(next(&nightly, "2027-03-26T12:00:00Z", 3), forward);
         let back = ["Sat 2027-10-30 02:30 +0200", "Sun 2027-10-31 02:30 +0200", "Mon 2027-11-01 02:30 +0100"];
         assert_eq!(next(&nightly, "2027-10-29T12:00:00Z", 3), back);
+        let twice_a_day = berlin("30 2,14 * * *");
+        assert_eq!(next(&twice_a_day, "2027-03-27T20:00:00Z", 2), [forward[1], "Sun 2027-03-28 14:30 +0200"]);
+        assert_eq!(next(&twice_a_day, "2027-10-30T20:00:00Z", 2), [back[1], "Sun 2027-10-31 14:30 +0100"]);
+        let half_an_hour = Calendar::new("15,45 2 * * *", "Australia/Lord_Howe").expect("a calendar");
+        assert_eq!(
+            next(&half_an_hour, "2027-10-02T12:00:00Z", 2),
+            ["Sun 2027-10-03 02:30 +1100", "Sun 2027-10-03 02:45 +1100"]
+        );
         let hourly = berlin("0 * * * *");
         let doubled = ["Sun 2027-10-31 02:00 +0200", "Sun 2027-10-31 02:00 +0100", "Sun 2027-10-31 03:00 +0100"];
         assert_eq!(next(&hourly, "2027-10-30T23:30:00Z", 3), doubled);
