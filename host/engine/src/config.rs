@@ -70,6 +70,8 @@ pub struct Scheduler {
     /// The codebases that its builds need, with what to take where no change says otherwise. Never empty:
     /// a configuration without codebases has one entry named `""`. A dependent scheduler takes the sources of the set that it follows.
     pub codebases: Vec<CodebaseDefault>,
+    /// Whether a codebase that no change touches is built at the last revision seen instead of its default; for schedulers of one branch.
+    pub absolute_stamps: bool,
     /// How many filter plugins judge its changes.
     pub filters: usize,
     /// What its buildsets are for, in the order of the file.

@@ -153,6 +153,7 @@ impl Engine {
     pub(crate) fn take_up_configuration(&mut self) {
         self.sync_workers();
         self.sync_sources();
+        self.sync_last_seen();
         self.sync_batches();
         self.sync_periodic();
         self.sync_nightly();

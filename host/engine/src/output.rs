@@ -1,5 +1,6 @@
 //! What the engine wants: writes that must be stored, and effects that may happen once the writes before them are.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use stampmill_model::{
@@ -68,8 +69,27 @@ pub struct SchedulerState {
     pub next_firing: Option<Steady>,
     /// What a nightly scheduler had to do up to this time is done.
     pub done_until: Option<Wall>,
+    /// The last change that it did not ignore, by codebase; with absolute stamps alone.
+    pub last_seen: BTreeMap<String, LastSeen>,
     /// Who disabled it, if somebody has.
     pub disabled: Option<Halt>,
+}
+
+/// Which version of a codebase a scheduler has seen last.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LastSeen {
+    /// The change that brought it.
+    pub change: ChangeId,
+    /// As in the change, also when it is empty.
+    pub repository: String,
+    /// As in the change.
+    pub project: String,
+    /// As in the change.
+    pub branch: Option<String>,
+    /// As in the change.
+    pub revision: Option<String>,
+    /// Whether its source is trusted with secrets.
+    pub trusted: bool,
 }
 
 /// What is kept of a worker when it is not there and while the host is down.

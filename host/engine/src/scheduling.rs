@@ -1,5 +1,6 @@
 //! Scheduling: every scheduler decides on every change, and each kind has its own way to a buildset.
 
+mod absolute;
 mod batch;
 mod dependent;
 mod force;
@@ -112,8 +113,10 @@ impl Engine {
         self.timers.cancel(&Timer::Filters(scheduler.name.clone(), id));
         self.outbox.mark(Key::Change(id));
         match verdict {
-            Verdict::Important => self.join_batch(scheduler, id, true),
-            Verdict::Unimportant => self.join_batch(scheduler, id, false),
+            Verdict::Important | Verdict::Unimportant => {
+                self.note_last_seen(scheduler, id);
+                self.join_batch(scheduler, id, verdict == Verdict::Important);
+            }
             Verdict::Ignored | Verdict::Failed => {}
         }
     }
@@ -180,7 +183,7 @@ impl Engine {
 
     /// Makes a buildset of a scheduler's defaults.
     fn build_defaults(&mut self, scheduler: &Scheduler) {
-        let stamps = scheduler.codebases.iter().map(stamps::of_default).collect();
+        let stamps = scheduler.codebases.iter().map(|default| self.untouched(scheduler, default)).collect();
         self.submit_for(scheduler, NewBuildset { stamps, ..NewBuildset::default() });
     }
 

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod halt;
+mod last_seen;
 mod locks;
 mod network;
 mod person;
@@ -460,6 +461,7 @@ pub(crate) fn scheduler_to_row(state: &SchedulerState) -> SchedulerRow {
         next_firing: state.next_firing.map(|at| at.0),
         done_until: state.done_until.map(|at| at.0),
         disabled: state.disabled.as_ref().map(halt::to_row),
+        last_seen: last_seen::to_rows(&state.last_seen),
     }
 }
 
@@ -473,6 +475,7 @@ pub(crate) fn scheduler_from_row(row: SchedulerRow) -> SchedulerState {
         batches: row.batches.into_iter().map(batch).collect(),
         next_firing: row.next_firing.map(Steady),
         done_until: row.done_until.map(Wall),
+        last_seen: last_seen::from_rows(row.last_seen),
         disabled: row.disabled.map(halt::from_row),
     }
 }

@@ -274,8 +274,23 @@ pub(crate) fn scheduler_state() -> SchedulerState {
         ],
         next_firing: Some(Steady(600)),
         done_until: Some(Wall(700)),
-        disabled: None,
+        ..SchedulerState::default()
     }
+}
+
+/// Of a scheduler with absolute stamps.
+pub(crate) fn seeing_scheduler_state() -> SchedulerState {
+    let core = output::LastSeen {
+        change: ChangeId(7),
+        repository: "https://git.example/core.git".to_owned(),
+        project: "core".to_owned(),
+        branch: Some("main".to_owned()),
+        revision: Some("c7".to_owned()),
+        trusted: true,
+    };
+    let bare = output::LastSeen { branch: None, revision: None, trusted: false, ..core.clone() };
+    let last_seen = [(String::new(), bare), ("core".to_owned(), core)].into();
+    SchedulerState { last_seen, ..SchedulerState::default() }
 }
 
 pub(crate) fn disabled_scheduler_state() -> SchedulerState {

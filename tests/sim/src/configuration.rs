@@ -92,6 +92,7 @@ impl House {
                 name: format!("s{n}").into(),
                 codebases: defaults.collect(),
                 kind: dice.pick(KINDS)(dice),
+                absolute_stamps: dice.one_in(4),
                 filters: dice.roll(3),
                 builders: dice.some(&names),
                 on_every_worker: dice.one_in(6),
@@ -198,6 +199,7 @@ fn change_scheduler(dice: &mut Dice, scheduler: &mut Scheduler) {
         4 => scheduler.approve_untrusted = dice.one_in(2),
         5 => scheduler.cancel_superseded = !scheduler.cancel_superseded,
         6 => scheduler.cancel_on_failure = !scheduler.cancel_on_failure,
+        7 => scheduler.absolute_stamps = dice.one_in(2),
         _ => {}
     }
 }
@@ -337,6 +339,9 @@ fn job(dice: &mut Dice) -> Arc<Job> {
         when: None,
         halt_on_failure: true,
         flunk_on_failure: true,
+        warn_on_failure: true,
+        flunk_on_warnings: false,
+        warn_on_warnings: true,
         always_run: false,
         time_limit: Milliseconds::from_seconds(60),
     });

@@ -395,6 +395,9 @@ fn step_to_wire(step: &model::StepPlan) -> wire::StepPlan {
         when: step.when.clone(),
         halt_on_failure: step.halt_on_failure,
         flunk_on_failure: step.flunk_on_failure,
+        warn_on_failure: step.warn_on_failure,
+        flunk_on_warnings: step.flunk_on_warnings,
+        warn_on_warnings: step.warn_on_warnings,
         always_run: step.always_run,
         time_limit_ms: step.time_limit.0,
     }
@@ -424,6 +427,9 @@ fn step_from_wire(step: wire::StepPlan) -> model::StepPlan {
         when: step.when,
         halt_on_failure: step.halt_on_failure,
         flunk_on_failure: step.flunk_on_failure,
+        warn_on_failure: step.warn_on_failure,
+        flunk_on_warnings: step.flunk_on_warnings,
+        warn_on_warnings: step.warn_on_warnings,
         always_run: step.always_run,
         time_limit: model::Milliseconds(step.time_limit_ms),
     }

@@ -52,6 +52,9 @@ fn order() -> BuildOrder {
         when: Some("true".to_owned()),
         halt_on_failure: !always_run,
         flunk_on_failure: always_run,
+        warn_on_failure: !always_run,
+        flunk_on_warnings: always_run,
+        warn_on_warnings: !always_run,
         always_run,
         time_limit: Milliseconds(1234),
     };

@@ -195,7 +195,8 @@ impl Runner {
         self.position = Position::Before(step + 1);
         let plan = &self.order.job.steps[step as usize];
         let counted = match outcome {
-            Outcome::Failure if !plan.flunk_on_failure => Outcome::Warnings,
+            Outcome::Failure => counted(plan.flunk_on_failure, plan.warn_on_failure),
+            Outcome::Warnings => counted(plan.flunk_on_warnings, plan.warn_on_warnings),
             Outcome::Skipped => Outcome::Success,
             // The step was ended because the build is to be tried again; nobody cancelled the build.
             Outcome::Cancelled if self.is_abandoned() => Outcome::Success,
@@ -238,6 +239,15 @@ impl Runner {
     fn blot(&self, (step, outcome, summary): &(u32, Outcome, String)) -> String {
         let name = &self.order.job.steps[*step as usize].name;
         if summary.is_empty() { format!("{name}: {outcome}") } else { format!("{name}: {outcome}, {summary}") }
+    }
+}
+
+/// What a failure or warnings of a step are for the build.
+const fn counted(flunks: bool, warns: bool) -> Outcome {
+    match (flunks, warns) {
+        (true, _) => Outcome::Failure,
+        (false, true) => Outcome::Warnings,
+        (false, false) => Outcome::Success,
     }
 }
 

@@ -107,6 +107,17 @@ fn a_failure_that_does_not_flunk_is_a_warning_for_the_build() {
 }
 
 #[test]
+fn a_failure_or_warnings_count_for_the_build_as_the_step_says() {
+    let mut steps = plain();
+    (steps[0].halt_on_failure, steps[0].flunk_on_failure, steps[0].warn_on_failure) = (false, false, false);
+    assert_eq!(told(steps.clone(), &[Failure, Success, Success]), "a:failure b:success c:success = success");
+    steps[1].warn_on_warnings = false;
+    assert_eq!(told(steps.clone(), &[Success, Warnings, Success]), "a:success b:warnings c:success = success");
+    steps[2].flunk_on_warnings = true;
+    assert_eq!(told(steps, &[Success, Success, Warnings]), "a:success b:success c:warnings = failure");
+}
+
+#[test]
 fn a_step_that_always_runs_runs_after_a_failure_and_its_result_counts() {
     let mut steps = plain();
     steps[2].always_run = true;

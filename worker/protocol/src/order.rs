@@ -203,12 +203,29 @@ pub struct StepPlan {
     pub when: Option<String>,
     /// Whether a failure ends the build, except for steps that always run.
     pub halt_on_failure: bool,
-    /// Whether a failure makes the build fail; else it makes it a warning.
+    /// Whether a failure makes the build fail.
     pub flunk_on_failure: bool,
+    /// Whether a failure that does not make the build fail makes it a warning.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub warn_on_failure: bool,
+    /// Whether warnings make the build fail.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub flunk_on_warnings: bool,
+    /// Whether warnings that do not make the build fail make it a warning.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub warn_on_warnings: bool,
     /// Whether it runs even after the build has failed or was cancelled.
     pub always_run: bool,
     /// The longest that it may take.
     pub time_limit_ms: u64,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+fn is_yes(value: &bool) -> bool {
+    *value
 }
 
 /// Rights of one use of a plugin. What is absent is not granted.

@@ -87,7 +87,7 @@ impl Engine {
         let changes = batch.changes.iter().filter_map(|id| self.changes.get(id));
         let changes: Vec<_> = changes.map(|open| Arc::clone(&open.change)).collect();
         let new = NewBuildset {
-            stamps: stamps::of_changes(&scheduler.codebases, &changes),
+            stamps: stamps::of_changes(&scheduler.codebases, &changes, |default| self.untouched(scheduler, default)),
             authors: changes.iter().map(|change| change.seen.author.clone()).collect(),
             properties: properties_of(&changes),
             ..NewBuildset::default()

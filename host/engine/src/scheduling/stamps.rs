@@ -8,12 +8,16 @@ use stampmill_model::{Build, Change, SourceStamp, TriggerWish};
 use crate::config::CodebaseDefault;
 use crate::input::{SourceChoice, StampChoice};
 
-/// One stamp for each codebase: where changes touch it, the newest of them says which version; else the default holds.
-pub(super) fn of_changes(codebases: &[CodebaseDefault], changes: &[Arc<Change>]) -> Vec<SourceStamp> {
+/// One stamp for each codebase: where changes touch it, the newest of them says which version.
+pub(super) fn of_changes(
+    codebases: &[CodebaseDefault],
+    changes: &[Arc<Change>],
+    untouched: impl Fn(&CodebaseDefault) -> SourceStamp,
+) -> Vec<SourceStamp> {
     let stamps = codebases.iter().map(|default| {
         let touching = changes.iter().filter(|change| change.codebase.as_ref() == Some(&default.codebase));
         let touching: Vec<_> = touching.collect();
-        let Some(newest) = touching.iter().max_by_key(|change| change.id) else { return of_default(default) };
+        let Some(newest) = touching.iter().max_by_key(|change| change.id) else { return untouched(default) };
         let seen = &newest.seen;
         let repository = if seen.repository.is_empty() { &default.repository } else { &seen.repository };
         SourceStamp {

@@ -1,5 +1,6 @@
 //! Stories of the engine: inputs in, outputs compared. Where a story shows a row of the checklist its name begins with the row.
 
+mod absolute;
 mod assigning;
 mod building;
 mod buildsets;

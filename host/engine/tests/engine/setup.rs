@@ -25,6 +25,9 @@ pub(crate) fn job(steps: &[&str]) -> Arc<Job> {
         when: None,
         halt_on_failure: true,
         flunk_on_failure: true,
+        warn_on_failure: true,
+        flunk_on_warnings: false,
+        warn_on_warnings: true,
         always_run: false,
         time_limit: Milliseconds::from_seconds(60),
     });
@@ -93,6 +96,7 @@ pub(crate) fn scheduler(name: &str, kind: SchedulerKind, builders: &[&str]) -> S
         name: name.into(),
         kind,
         codebases: vec![codebase],
+        absolute_stamps: false,
         filters: 0,
         builders: builders.iter().map(|name| (*name).into()).collect(),
         on_every_worker: false,

@@ -109,6 +109,7 @@ pub(super) struct Scheduler {
     pub(super) upstream: Option<At<String>>,
     pub(super) trusted: bool,
     pub(super) codebases: Vec<Codebase>,
+    pub(super) absolute_source_stamps: bool,
     pub(super) filters: Vec<Use>,
     pub(super) builders: Vec<At<String>>,
     pub(super) on_every_worker: bool,
@@ -149,6 +150,9 @@ pub(super) struct Step {
     pub(super) when: Option<At<String>>,
     pub(super) halt_on_failure: bool,
     pub(super) flunk_on_failure: bool,
+    pub(super) warn_on_failure: bool,
+    pub(super) flunk_on_warnings: bool,
+    pub(super) warn_on_warnings: bool,
     pub(super) always_run: bool,
     pub(super) timeout: Milliseconds,
 }

@@ -143,3 +143,11 @@ pub(super) fn warnings(text: &str) -> Vec<Finding> {
         Err(error) => panic!("{error}"),
     }
 }
+
+/// A job with the steps `one` and `two`, which are checkouts, with these lines more.
+pub(super) fn two_checkouts(first: &str, second: &str) -> String {
+    let step = |name: &str, lines: &str| {
+        format!("[[job.step]]\nname = \"{name}\"\nplugin = \"git\"\n{lines}\ngrant = {{ command = [\"git\"] }}\n")
+    };
+    format!("[[job]]\nname = \"c\"\n{}{}", step("one", first), step("two", second))
+}

@@ -86,7 +86,11 @@ fn cases() -> Vec<Case> {
         let row = build_to_row(&build, &mut Vec::new());
         cases.push(case(name, &row, build.clone(), move |row| build_from_row(row, &patches)));
     }
-    for (name, state) in [("scheduler", scheduler_state()), ("scheduler-disabled", disabled_scheduler_state())] {
+    for (name, state) in [
+        ("scheduler", scheduler_state()),
+        ("scheduler-disabled", disabled_scheduler_state()),
+        ("scheduler-last-seen", seeing_scheduler_state()),
+    ] {
         cases.push(case(name, &scheduler_to_row(&state), state, |row| Ok(scheduler_from_row(row))));
     }
     for (name, kept) in [("worker-paused", paused_worker()), ("worker", WorkerKept::default())] {

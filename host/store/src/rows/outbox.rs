@@ -26,6 +26,21 @@ pub(crate) struct SchedulerRow {
     pub(crate) done_until: Option<u64>,
     #[serde(default, skip_serializing_if = "blank")]
     pub(crate) disabled: Option<HaltRow>,
+    #[serde(default, skip_serializing_if = "blank")]
+    pub(crate) last_seen: Vec<LastSeenRow>,
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct LastSeenRow {
+    pub(crate) codebase: String,
+    pub(crate) change: u64,
+    pub(crate) repository: String,
+    pub(crate) project: String,
+    #[serde(default, skip_serializing_if = "blank")]
+    pub(crate) branch: Option<String>,
+    #[serde(default, skip_serializing_if = "blank")]
+    pub(crate) revision: Option<String>,
+    pub(crate) trusted: bool,
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

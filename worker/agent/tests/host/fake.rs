@@ -272,6 +272,9 @@ pub(crate) fn shell(digest: &str, name: &str, command: &[&str]) -> StepPlan {
         when: None,
         halt_on_failure: true,
         flunk_on_failure: true,
+        warn_on_failure: true,
+        flunk_on_warnings: false,
+        warn_on_warnings: true,
         always_run: false,
         time_limit_ms: 60_000,
     }

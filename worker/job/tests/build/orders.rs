@@ -21,6 +21,9 @@ pub(crate) fn step(name: &str) -> StepPlan {
         when: None,
         halt_on_failure: true,
         flunk_on_failure: true,
+        warn_on_failure: true,
+        flunk_on_warnings: false,
+        warn_on_warnings: true,
         always_run: false,
         time_limit: Milliseconds::from_seconds(60),
     }

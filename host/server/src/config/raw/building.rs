@@ -35,13 +35,28 @@ fn step(table: &mut Table<'_>, job: &str) -> Option<Step> {
     let when = table.text("when");
     let halt_on_failure = flag(table, "halt-on-failure", true);
     let flunk_on_failure = flag(table, "flunk-on-failure", true);
+    let warn_on_failure = flag(table, "warn-on-failure", true);
+    let flunk_on_warnings = flag(table, "flunk-on-warnings", false);
+    let warn_on_warnings = flag(table, "warn-on-warnings", true);
     let always_run = flag(table, "always-run", false);
     let timeout = table.duration("timeout", Milliseconds(1)).map_or(limits::STEP_TIMEOUT, |at| at.value);
     let mut usage = usage?;
     let unnamed = given.is_none();
     let name = given.unwrap_or_else(|| usage.plugin.clone());
     usage.what = format!("step `{}` of {job}", name.value);
-    Some(Step { name, unnamed, usage, when, halt_on_failure, flunk_on_failure, always_run, timeout })
+    Some(Step {
+        name,
+        unnamed,
+        usage,
+        when,
+        halt_on_failure,
+        flunk_on_failure,
+        warn_on_failure,
+        flunk_on_warnings,
+        warn_on_warnings,
+        always_run,
+        timeout,
+    })
 }
 
 const TIERS: [(&str, Tier); 3] =

@@ -43,6 +43,7 @@ pub(super) fn scheduler(table: &mut Table<'_>) -> Option<Scheduler> {
     let upstream = table.text("upstream");
     let trusted = flag(table, "trusted", false);
     let codebases = codebases(table);
+    let absolute_source_stamps = flag(table, "absolute-source-stamps", false);
     let filters = filters(table);
     let builders = builders(table);
     let on_every_worker = flag(table, "on-every-worker", false);
@@ -68,6 +69,7 @@ pub(super) fn scheduler(table: &mut Table<'_>) -> Option<Scheduler> {
         upstream,
         trusted,
         codebases,
+        absolute_source_stamps,
         filters,
         builders,
         on_every_worker,
@@ -123,7 +125,7 @@ fn filters(table: &Table<'_>) -> Vec<super::Use> {
 /// Keys that mean nothing for the kind are mistakes: they look as if they did something.
 fn check_keys_of_kind(table: &Table<'_>, scheduler: &Scheduler) {
     use SchedulerKind::{AnyBranch, Dependent, Force, Nightly, Periodic, SingleBranch, Triggerable, Try};
-    let keys: [(&str, &[SchedulerKind], &str); 14] = [
+    let keys: [(&str, &[SchedulerKind], &str); 15] = [
         ("branch", &[SingleBranch, Nightly], "single-branch` and `nightly"),
         ("branches", &[AnyBranch], "any-branch"),
         ("stable-for", &[SingleBranch, AnyBranch], "single-branch` and `any-branch"),
@@ -136,6 +138,7 @@ fn check_keys_of_kind(table: &Table<'_>, scheduler: &Scheduler) {
         ("trusted", &[Try], "try"),
         ("parameter", &[Force], "force"),
         ("reason-required", &[Force], "force"),
+        ("absolute-source-stamps", &[SingleBranch, Nightly], "single-branch` and `nightly"),
         ("filter", &[SingleBranch, AnyBranch, Nightly], "single-branch`, `any-branch` and `nightly"),
         ("cancel-superseded", &[SingleBranch, AnyBranch, Nightly], "single-branch`, `any-branch` and `nightly"),
     ];
@@ -197,7 +200,7 @@ fn check_nightly(table: &Table<'_>, scheduler: &Scheduler) {
     if scheduler.kind.value != SchedulerKind::Nightly || scheduler.only_if_changed {
         return;
     }
-    for key in ["branch", "force-at", "filter", "cancel-superseded"] {
+    for key in ["branch", "force-at", "filter", "cancel-superseded", "absolute-source-stamps"] {
         let Some(place) = table.key_span(key) else { continue };
         let problem =
             Problem::error(place, format!("`{key}` of {} means nothing without `only-if-changed`", table.what));

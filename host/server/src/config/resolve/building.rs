@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde_json::Value;
 use stampmill_engine::config as engine;
 use stampmill_model::{Job, PluginRef, PropertySource, StepPlan};
 
@@ -16,6 +17,7 @@ pub(super) fn jobs(jobs: Vec<raw::Job>, checker: &Checker<'_>) -> (BTreeMap<Stri
     let mut resolved = BTreeMap::new();
     let mut uses = Vec::new();
     for job in jobs {
+        check_directories(&job, checker.sink);
         let steps: Vec<(StepPlan, PluginUse)> =
             job.steps.into_iter().filter_map(|planned| step(planned, checker)).collect();
         let (plans, step_uses): (Vec<StepPlan>, Vec<PluginUse>) = steps.into_iter().unzip();
@@ -24,6 +26,26 @@ pub(super) fn jobs(jobs: Vec<raw::Job>, checker: &Checker<'_>) -> (BTreeMap<Stri
         resolved.insert(name.clone(), Arc::new(Job { name, steps: plans }));
     }
     (resolved, uses)
+}
+
+/// Two checkouts in one directory overwrite each other. Where each has a condition it may be that only one of them is ever run.
+fn check_directories(job: &raw::Job, sink: &Sink) {
+    let mut seen: Vec<(&str, &raw::Step)> = Vec::new();
+    for step in job.steps.iter().filter(|step| step.usage.plugin.value == "git") {
+        let directory = step.usage.config.value.get("directory").and_then(Value::as_str).unwrap_or(".");
+        let directory = directory.trim_end_matches('/').trim_start_matches("./");
+        if let Some((_, first)) = seen.iter().find(|(other, _)| *other == directory) {
+            let message = format!("{} checks out into the directory of {}", step.usage.what, first.usage.what);
+            let place = step.usage.plugin.span.clone();
+            let problem = match (&first.when, &step.when) {
+                (Some(_), Some(_)) => Problem::warning(place, message),
+                _ => Problem::error(place, message),
+            };
+            let problem = problem.label("the second").also(first.usage.plugin.span.clone(), "the first");
+            sink.report(problem.mend("give one of them `directory = \"…\"` in its `config`"));
+        }
+        seen.push((directory, step));
+    }
 }
 
 fn step(step: raw::Step, checker: &Checker<'_>) -> Option<(StepPlan, PluginUse)> {
@@ -43,6 +65,9 @@ fn step(step: raw::Step, checker: &Checker<'_>) -> Option<(StepPlan, PluginUse)>
         when: step.when.map(|when| when.value),
         halt_on_failure: step.halt_on_failure,
         flunk_on_failure: step.flunk_on_failure,
+        warn_on_failure: step.warn_on_failure,
+        flunk_on_warnings: step.flunk_on_warnings,
+        warn_on_warnings: step.warn_on_warnings,
         always_run: step.always_run,
         time_limit: step.timeout,
     };

@@ -105,6 +105,7 @@ pub(super) fn schedulers(
         resolved.0.push(engine::Scheduler {
             kind,
             codebases: codebases(scheduler.codebases),
+            absolute_stamps: scheduler.absolute_source_stamps,
             filters: filters.len(),
             builders: named.into_iter().map(Into::into).collect(),
             name: scheduler.name.value.into(),

@@ -17,7 +17,6 @@ pub(super) fn report(file: &File, sink: &Sink) {
     builders(file, sink);
     projects(file, sink);
     untrusted_secrets(file, sink);
-    source_directories(file, sink);
 }
 
 /// A codebase that no scheduler lists is never built, and a scheduler without codebases builds no change that has one.
@@ -144,23 +143,5 @@ fn untrusted_secrets(file: &File, sink: &Sink) {
         let problem = Problem::warning(place.clone(), message).label("withheld from builds of untrusted changes");
         sink.report(problem.mend("add `trusted = true` to a change source whose authors may use your secrets"));
         return;
-    }
-}
-
-/// Two checkouts in one directory overwrite each other.
-fn source_directories(file: &File, sink: &Sink) {
-    for job in &file.jobs {
-        let mut seen: Vec<(&str, &crate::config::raw::Step)> = Vec::new();
-        for step in job.steps.iter().filter(|step| step.usage.plugin.value == "git") {
-            let directory = step.usage.config.value.get("directory").and_then(Value::as_str).unwrap_or(".");
-            let directory = directory.trim_end_matches('/').trim_start_matches("./");
-            if let Some((_, first)) = seen.iter().find(|(other, _)| *other == directory) {
-                let message = format!("{} checks out into the directory of {}", step.usage.what, first.usage.what);
-                let problem = Problem::warning(step.usage.plugin.span.clone(), message).label("the second");
-                let problem = problem.also(first.usage.plugin.span.clone(), "the first");
-                sink.report(problem.mend("give one of them `directory = \"…\"` in its `config`"));
-            }
-            seen.push((directory, step));
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! Each mistake: line, column, what is said, and the mend.
 
-use super::{Folder, errors, plugins};
+use super::{Folder, errors, plugins, two_checkouts, warnings};
 use crate::config::{ConfigError, Finding};
 
 /// The only finding, at a place, with words in its message and its mend.
@@ -203,6 +203,37 @@ fn a_dependent_scheduler_needs_another_one_and_must_not_wait_for_itself() {
     let quick = "[[scheduler]]\nname = \"q\"\nkind = \"force\"\nbuilders = [\"linux\"]\n";
     let text = scheduler("dependent", "upstream = \"q\"\ncodebases.app = { repository = \"/r\" }");
     only(&format!("{quick}{text}"), (9, 1), "`codebases` of scheduler `s` means nothing", "remove it");
+}
+
+#[test]
+fn a13_07_two_checkouts_in_one_directory_are_refused() {
+    for (first, second) in [
+        ("", "config = { directory = \"./\" }"),
+        ("config = { directory = \"lib\" }", "config = { directory = \"lib/\" }"),
+        ("when = \"true\"", ""),
+    ] {
+        let text = two_checkouts(first, second);
+        let findings = errors(&text);
+        assert_eq!(findings.len(), 1, "{text}");
+        assert!(findings[0].message().contains("step `two` of job `c` checks out into the directory of step `one`"));
+        assert!(findings[0].mend().unwrap_or_default().contains("directory = "), "{}", findings[0]);
+    }
+    assert_eq!(warnings(&two_checkouts("", "config = { directory = \"lib\" }")).len(), 0);
+}
+
+#[test]
+fn absolute_source_stamps_are_for_schedulers_of_one_branch() {
+    let key = "absolute-source-stamps = true";
+    for kind in ["any-branch", "force"] {
+        let text = scheduler(kind, key);
+        only(&text, (4, 1), "`absolute-source-stamps` of scheduler `s` means nothing", "`single-branch` and `nightly`");
+    }
+    let night = scheduler("nightly", &format!("at = \"0 3 * * *\"\n{key}"));
+    only(&night, (5, 1), "means nothing without `only-if-changed`", "only-if-changed = true");
+    let night = scheduler("nightly", &format!("at = \"0 3 * * *\"\nonly-if-changed = true\nbranch = \"main\"\n{key}"));
+    for text in [night, scheduler("single-branch", &format!("branch = \"main\"\n{key}"))] {
+        assert_eq!(warnings(&text).len(), 0, "{text}");
+    }
 }
 
 #[test]

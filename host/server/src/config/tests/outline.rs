@@ -5,7 +5,7 @@ use std::path::Path;
 use stampmill_engine::config::{ChangeSourceKind, Lock, LockUse, Project, Retry, RetryCause, SchedulerKind};
 use stampmill_model::{LockAccess, LockScope, Milliseconds, Tier};
 
-use super::{Folder, plugins, warnings};
+use super::{Folder, plugins, two_checkouts, warnings};
 use crate::config::{Loaded, SecretSource, load};
 use crate::starter;
 
@@ -275,14 +275,8 @@ env = \"STAMPMILL_TEST_THAT_NOBODY_SETS\"
 }
 
 #[test]
-fn two_checkouts_in_one_directory_are_doubtful() {
-    let step = |name: &str, config: &str| {
-        format!(
-            "[[job.step]]\nname = \"{name}\"\nplugin = \"git\"\nconfig = {{ {config} }}\ngrant = {{ command = [\"git\"] }}\n"
-        )
-    };
-    let job =
-        |first: &str, second: &str| format!("[[job]]\nname = \"c\"\n{}{}", step("one", first), step("two", second));
-    assert_eq!(warnings(&job("", "directory = \"./\"")).len(), 1);
-    assert_eq!(warnings(&job("", "directory = \"lib\"")).len(), 0);
+fn two_checkouts_that_may_exclude_each_other_are_doubtful_in_one_directory() {
+    let steps = |second: &str| two_checkouts("when = \"true\"", &format!("when = \"false\"\nconfig = {{ {second} }}"));
+    assert_eq!(warnings(&steps("directory = \"./\"")).len(), 1);
+    assert_eq!(warnings(&steps("directory = \"lib\"")).len(), 0);
 }
