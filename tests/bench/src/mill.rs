@@ -346,6 +346,7 @@ fn scheduler(name: String, kind: SchedulerKind, builders: Vec<stampmill_model::B
             repository: "https://git.example/app.git".to_owned(),
             ..CodebaseDefault::default()
         }],
+        absolute_stamps: false,
         filters: 0,
         builders,
         on_every_worker: false,
@@ -368,6 +369,9 @@ fn job() -> Arc<Job> {
         when: None,
         halt_on_failure: true,
         flunk_on_failure: true,
+        warn_on_failure: true,
+        flunk_on_warnings: false,
+        warn_on_warnings: true,
         always_run: false,
         time_limit: Milliseconds::from_seconds(60),
     });

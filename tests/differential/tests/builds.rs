@@ -117,6 +117,7 @@ fn order(steps: Vec<StepPlan>) -> BuildOrder {
         buildset: BuildsetId(1),
         merged: Vec::new(),
         locks: Vec::new(),
+        triggers: Vec::new(),
         attempt: 1,
         worker: "w1".into(),
         reason: String::new(),

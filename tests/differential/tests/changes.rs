@@ -159,6 +159,8 @@ impl Case {
             on_every_worker: false,
             priority: 0,
             properties: Properties::new(),
+            cancel_superseded: false,
+            cancel_on_failure: false,
             approve_untrusted: false,
             reason: String::new(),
         };
