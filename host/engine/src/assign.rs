@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use stampmill_model::{
-    Build, BuildId, BuildOrder, BuildState, BuilderName, Job, LockName, Merged, Milliseconds, Network, RequestId,
-    RequestState, Steady, Step, StepState, WorkerName,
+    Build, BuildId, BuildOrder, BuildState, BuilderName, Job, LockName, LockState, Merged, Milliseconds, Network,
+    RequestId, RequestState, Steady, Step, StepPlan, StepState, WorkerName,
 };
 
 use crate::Engine;
@@ -320,8 +320,8 @@ impl Engine {
             stamps: set.stamps.clone(),
             blamelist: set.blamelist.clone(),
             properties: properties::of_build(&config, builder, worker, &set, *number),
-            steps: waiting_steps(&builder.job),
-            locks: self.locks_for(builder),
+            steps: self.waiting_steps(&builder.job),
+            locks: self.locks_for(&builder.locks),
             triggers: Vec::new(),
             started_at: self.now.wall,
             state: BuildState::Dispatched,
@@ -364,19 +364,35 @@ impl Engine {
 
     /// Gives a build to its worker, with the job as it is configured now.
     pub(crate) fn dispatch(&mut self, id: BuildId, builder: &Builder) {
-        let Some(open) = self.builds.get_mut(&id) else { return };
-        let is_same_job =
-            open.build.steps.iter().map(|step| &step.name).eq(builder.job.steps.iter().map(|step| &step.name));
-        if !is_same_job {
-            Arc::make_mut(&mut open.build).steps = waiting_steps(&builder.job);
+        let Some(open) = self.builds.get(&id) else { return };
+        let mut build = Arc::clone(&open.build);
+        if !is_of_job(&build, &builder.job) {
+            Arc::make_mut(&mut build).steps = self.waiting_steps(&builder.job);
+            if let Some(open) = self.builds.get_mut(&id) {
+                open.build = Arc::clone(&build);
+            }
             self.outbox.mark(Key::Build(id));
         }
-        let build = (*open.build).clone();
+        let build = (*build).clone();
         let changes = changes_of(&build.stamps).into_iter().filter_map(|change| self.changes.get(&change));
         let changes = changes.map(|open| (*open.change).clone()).collect();
         let worker = build.worker.clone();
         let order = Box::new(BuildOrder { build, changes, job: Arc::clone(&builder.job) });
         self.outbox.effect(Effect::Dispatch { worker, order });
+    }
+
+    fn waiting_steps(&self, job: &Job) -> Vec<Step> {
+        let steps = job.steps.iter().zip(0_u32..).map(|(plan, number)| Step {
+            number,
+            name: plan.name.clone(),
+            summary: String::new(),
+            logs: Vec::new(),
+            network: Network::default(),
+            locks: self.locks_for(&plan.locks),
+            lock_state: LockState::Idle,
+            state: StepState::Waiting,
+        });
+        steps.collect()
     }
 
     /// When a declined request is offered to a worker again.
@@ -385,14 +401,10 @@ impl Engine {
     }
 }
 
-fn waiting_steps(job: &Job) -> Vec<Step> {
-    let steps = job.steps.iter().zip(0_u32..).map(|(plan, number)| Step {
-        number,
-        name: plan.name.clone(),
-        summary: String::new(),
-        logs: Vec::new(),
-        network: Network::default(),
-        state: StepState::Waiting,
-    });
-    steps.collect()
+/// Whether the steps of a build are those of a job.
+fn is_of_job(build: &Build, job: &Job) -> bool {
+    let is_of_plan = |(step, plan): (&Step, &StepPlan)| {
+        step.name == plan.name && step.locks.iter().map(|lock| &lock.name).eq(plan.locks.iter().map(|lock| &lock.name))
+    };
+    build.steps.len() == job.steps.len() && build.steps.iter().zip(&job.steps).all(is_of_plan)
 }

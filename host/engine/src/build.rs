@@ -99,6 +99,9 @@ impl Engine {
     }
 
     fn take_event(&mut self, worker: &WorkerName, id: BuildId, event: BuildEvent) {
+        if let BuildEvent::StepFinished { step, .. } = &event {
+            self.release_step_locks(id, Some(*step));
+        }
         let Some(open) = self.builds.get_mut(&id) else { return };
         match event {
             BuildEvent::Declined { reason } => {
@@ -133,6 +136,7 @@ impl Engine {
                 self.finish_build(id, ending);
             }
             BuildEvent::Triggered { step, wish } => self.trigger(id, step, *wish),
+            BuildEvent::LocksWanted { step } => self.want_step_locks(id, step),
             event @ (BuildEvent::Accepted
             | BuildEvent::StepStarted { .. }
             | BuildEvent::StepSummary { .. }
@@ -175,6 +179,7 @@ impl Engine {
 
     /// A build ends: it leaves the state, its worker has room again, and its requests are complete or go back to the queue.
     pub(crate) fn finish_build(&mut self, id: BuildId, ending: Ending) {
+        self.release_step_locks(id, None);
         let Some(mut open) = self.builds.remove(&id) else { return };
         let build = Arc::make_mut(&mut open.build);
         progress::close_steps(build, ending.outcome, ending.at);

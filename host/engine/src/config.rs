@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+pub use stampmill_model::LockUse;
 use stampmill_model::{
-    BuilderName, ChangeSourceName, Job, LockAccess, LockName, LockScope, Milliseconds, Properties, ReporterName,
-    SchedulerName, Tier, WorkerName,
+    BuilderName, ChangeSourceName, Job, LockName, LockScope, Milliseconds, Properties, ReporterName, SchedulerName,
+    Tier, WorkerName,
 };
 
 use crate::calendar::Calendar;
@@ -247,15 +248,6 @@ pub struct Lock {
     pub count: u32,
     /// Among which builds.
     pub scope: LockScope,
-}
-
-/// How a builder uses a lock.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct LockUse {
-    /// Which.
-    pub name: LockName,
-    /// As one of several, or alone.
-    pub access: LockAccess,
 }
 
 /// Which workers may run a builder: those that are named (when any are), with all of the tags.

@@ -191,7 +191,16 @@ impl Engine {
             BuildState::Dispatched => {
                 format!("build {number} was given to worker `{worker}`, which has not answered yet")
             }
-            BuildState::Running => format!("build {number} runs on worker `{worker}`"),
+            BuildState::Running => match self.locked_step(id) {
+                Some((step, locked)) => {
+                    format!(
+                        "build {number} on worker `{worker}`, step `{}`, {}",
+                        step.name,
+                        self.explain_locked(&locked)
+                    )
+                }
+                None => format!("build {number} runs on worker `{worker}`"),
+            },
             BuildState::Cancelling { reason } => {
                 format!("build {number} is being cancelled on worker `{worker}`: {reason}")
             }

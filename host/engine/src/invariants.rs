@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use stampmill_model::{BuildState, BuildsetState, LockAccess, Parent, RequestState, TriggerState};
+use stampmill_model::{BuildState, BuildsetState, LockAccess, LockState, Parent, RequestState, TriggerState};
 
 use crate::Engine;
 use crate::buildset::{changes_of, outcome_of};
@@ -223,6 +223,15 @@ fn locks(engine: &Engine, found: &mut Findings) {
         found.expect(is_within, || format!("{key} is had by {builds:?}, and {} may", holders.most));
     }
     found.expect(held.is_empty(), || format!("builds have locks that nobody knows of: {held:?}"));
+    let mut waiting: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
+    for (id, open) in &engine.builds {
+        let steps = open.build.steps.iter().filter(|step| step.lock_state == LockState::Waiting);
+        for (key, access) in steps.flat_map(|step| LockKey::of_step(step, &open.build)) {
+            waiting.entry(key).or_default().insert(*id, access);
+            found.expect(engine.locked_step(*id).is_some(), || format!("a step of build {id} waits for free locks"));
+        }
+    }
+    found.expect(waiting == engine.step_lines, || format!("steps wait for {waiting:?}, not {:?}", engine.step_lines));
 }
 
 /// A build and the sets that it has triggered know of each other.

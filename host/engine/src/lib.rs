@@ -43,8 +43,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use stampmill_model::{
-    BuildId, BuilderName, BuildsetId, ChangeId, ChangeSourceName, NoticeId, Now, Request, RequestId, SchedulerName,
-    Steady, Wall, WorkerName,
+    BuildId, BuilderName, BuildsetId, ChangeId, ChangeSourceName, LockAccess, NoticeId, Now, Request, RequestId,
+    SchedulerName, Steady, Wall, WorkerName,
 };
 
 pub use config::{Config, OccasionKind};
@@ -94,6 +94,8 @@ pub struct Engine {
     build_numbers: BTreeMap<BuilderName, u64>,
     /// The locks that open builds have.
     locks: BTreeMap<locks::LockKey, locks::Holders>,
+    /// The builds of which a step waits for a lock.
+    step_lines: BTreeMap<locks::LockKey, BTreeMap<BuildId, LockAccess>>,
     /// Builds that wait for what they have triggered, and leave their slots to others meanwhile.
     waiting: BTreeSet<BuildId>,
     /// How many open builds each builder has, without those that wait.

@@ -55,6 +55,7 @@ impl Engine {
             running: BTreeMap::new(),
             projects: Projects::default(),
             locks: BTreeMap::new(),
+            step_lines: BTreeMap::new(),
             workers: BTreeMap::new(),
             room: Room::default(),
             notices: snapshot.notices.into_iter().map(|notice| (notice.id, notice)).collect(),
@@ -108,6 +109,7 @@ impl Engine {
             let worker: &mut WorkerState = self.workers.entry(build.worker.clone()).or_default();
             worker.builds.insert(build.id);
             self.take_locks(&build);
+            self.join_step_lines(&build);
             self.builds.insert(build.id, OpenBuild::new(build, sequence));
         }
         let names: Vec<_> = self.workers.keys().cloned().collect();
@@ -157,6 +159,7 @@ impl Engine {
         self.sync_batches();
         self.sync_periodic();
         self.sync_nightly();
+        self.serve_step_lines();
         self.reconsider_changes();
     }
 }

@@ -1,13 +1,18 @@
 //! Locks: which builds have which, and who is next.
 //!
-//! A build takes all of its locks when it starts and gives them back when it ends: nobody waits with a lock in hand, so there is no deadlock.
-//! Whoever waits for a lock, and has a worker that could run it, stands in line by the order of turns. A lock is taken only where
-//! those who stand before could take it as well, so nobody waits for ever. The rule is in `docs/decisions/0010-locks-are-taken-all-at-once.md`.
+//! A build takes all of its locks when it starts and gives them back when it ends. Whoever waits for a lock, and has a worker that could run it,
+//! stands in line by the order of turns. A lock is taken only where those who stand before could take it as well, so nobody waits for ever.
+//! Steps of builds that run come before all of them; that is in [`steps`]. The rules are in `docs/decisions/0010-locks-are-taken-all-at-once.md`.
+
+mod steps;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Bound;
 
-use stampmill_model::{Build, BuildId, HeldLock, LockAccess, LockName, LockScope, WorkerName};
+use stampmill_model::{
+    Build, BuildId, HeldLock, LockAccess, LockName, LockScope, LockState, LockUse, Step, WorkerName,
+};
 
 use crate::Engine;
 use crate::config::{Builder, Lock};
@@ -31,9 +36,19 @@ impl LockKey {
         Self { name: name.clone(), worker }
     }
 
-    /// The locks that a build has.
+    /// The locks that a build has, those of its steps among them.
     pub(crate) fn of(build: &Build) -> impl Iterator<Item = (Self, LockAccess)> {
-        build.locks.iter().map(|held| (Self::new(&held.name, held.scope, &build.worker), held.access))
+        let steps = build.steps.iter().filter(|step| step.lock_state == LockState::Held);
+        Self::all(&build.locks, build).chain(steps.flat_map(|step| Self::of_step(step, build)))
+    }
+
+    /// The locks of a step, whether it has them or not.
+    pub(crate) fn of_step<'a>(step: &'a Step, build: &'a Build) -> impl Iterator<Item = (Self, LockAccess)> {
+        Self::all(&step.locks, build)
+    }
+
+    fn all<'a>(locks: &'a [HeldLock], build: &'a Build) -> impl Iterator<Item = (Self, LockAccess)> {
+        locks.iter().map(|held| (Self::new(&held.name, held.scope, &build.worker), held.access))
     }
 }
 
@@ -65,39 +80,53 @@ pub(crate) struct Locked {
 enum By {
     /// This build has it.
     Build(BuildId),
+    /// A step of this build stands in line before.
+    Step(BuildId),
     /// Those who stand in line before.
     Line,
 }
 
 impl Engine {
-    /// The locks of a build that starts.
-    pub(crate) fn locks_for(&self, builder: &Builder) -> Vec<HeldLock> {
-        let wanted = builder.locks.iter().filter_map(|wanted| Some((self.lock(&wanted.name)?, wanted.access)));
+    /// The locks of a build that starts, or of one of its steps.
+    pub(crate) fn locks_for(&self, uses: &[LockUse]) -> Vec<HeldLock> {
+        let wanted = uses.iter().filter_map(|wanted| Some((self.lock(&wanted.name)?, wanted.access)));
         wanted.map(|(lock, access)| HeldLock { name: lock.name.clone(), scope: lock.scope, access }).collect()
     }
 
     /// A build has its locks from now on.
     pub(crate) fn take_locks(&mut self, build: &Build) {
         for (key, access) in LockKey::of(build) {
-            let count = self.lock(&key.name).map_or(0, |lock| lock.count);
-            let holders = self.locks.entry(key).or_default();
-            holders.builds.insert(build.id, access);
-            let held = u32::try_from(holders.builds.len()).unwrap_or(u32::MAX);
-            // At start the configuration may allow fewer than there are.
-            holders.most = count.max(held);
+            self.take_lock(key, access, build.id);
         }
+    }
+
+    fn take_lock(&mut self, key: LockKey, access: LockAccess, build: BuildId) {
+        let count = self.lock(&key.name).map_or(0, |lock| lock.count);
+        let holders = self.locks.entry(key).or_default();
+        holders.builds.insert(build, access);
+        let held = u32::try_from(holders.builds.len()).unwrap_or(u32::MAX);
+        // At start the configuration may allow fewer than there are.
+        holders.most = count.max(held);
     }
 
     /// A build has its locks no longer.
     pub(crate) fn release_locks(&mut self, build: &Build) {
-        for (key, _) in LockKey::of(build) {
-            self.wake_lock(&key.name);
-            let Some(holders) = self.locks.get_mut(&key) else { continue };
-            holders.builds.remove(&build.id);
+        let keys: Vec<_> = LockKey::of(build).map(|(key, _)| key).collect();
+        for key in keys {
+            self.release_lock(&key, build.id);
+        }
+    }
+
+    /// A lock is free, for the steps that wait for it first.
+    fn release_lock(&mut self, key: &LockKey, build: BuildId) {
+        if let Some(holders) = self.locks.get_mut(key) {
+            holders.builds.remove(&build);
             if holders.builds.is_empty() {
-                self.locks.remove(&key);
+                self.locks.remove(key);
             }
         }
+        self.serve_step_line(key);
+        self.wake_lock(&key.name);
     }
 
     /// Why a request can't start on a worker, if that is for a lock.
@@ -122,26 +151,30 @@ impl Engine {
         builder: &Builder,
         worker: impl Fn() -> Option<WorkerName>,
     ) -> Option<Locked> {
-        builder.locks.iter().find_map(|wanted| {
+        let key = |wanted: &LockUse| {
             let lock = self.lock(&wanted.name).filter(|lock| lock.scope == scope)?;
-            let key = LockKey { name: lock.name.clone(), worker: worker() };
+            Some((LockKey { name: lock.name.clone(), worker: worker() }, lock))
+        };
+        let kept = builder.locks.iter().find_map(|wanted| {
+            let (key, lock) = key(wanted)?;
             let by = self.kept_by(&key, lock, wanted.access, turn)?;
             Some(Locked { key, by })
+        });
+        // Its steps would come before those who stand in line: it does not begin while they do.
+        kept.or_else(|| {
+            builder.job.locks_of_steps().find_map(|wanted| {
+                let (key, _) = key(wanted)?;
+                self.in_line(&key, Some(turn)).next()?;
+                Some(Locked { key, by: By::Line })
+            })
         })
     }
 
     /// Who of those that have a lock, or stand in line for it, keeps this access from it.
     fn kept_by(&self, key: &LockKey, lock: &Lock, access: LockAccess, turn: Turn) -> Option<By> {
-        let held = self.locks.get(key).map(|holders| &holders.builds);
         let mut room = usize::try_from(lock.count).unwrap_or(usize::MAX);
-        if let Some(held) = held {
-            let alone = held.iter().find(|(_, access)| **access == LockAccess::Exclusive);
-            let is_full = access == LockAccess::Exclusive || held.len() >= room;
-            let by = alone.or_else(|| held.first_key_value().filter(|_| is_full));
-            if let Some((build, _)) = by {
-                return Some(By::Build(*build));
-            }
-            room -= held.len();
+        if let Some(by) = self.kept_by_builds(key, &mut room, access, None) {
+            return Some(by);
         }
         for (_, before) in self.in_line(key, Some(turn)) {
             room = room.saturating_sub(1);
@@ -152,10 +185,24 @@ impl Engine {
         None
     }
 
+    /// Who of the builds that have a lock, or have a step in line for it before another's, keeps this access from it. Takes from the room what they have.
+    fn kept_by_builds(
+        &self,
+        key: &LockKey,
+        room: &mut usize,
+        access: LockAccess,
+        before: Option<BuildId>,
+    ) -> Option<By> {
+        let held = self.locks.get(key).and_then(|holders| keeps(holders.builds.iter(), room, access)).map(By::Build);
+        let before = (Bound::Unbounded, before.map_or(Bound::Unbounded, Bound::Excluded));
+        held.or_else(|| self.step_lines.get(key).and_then(|line| keeps(line.range(before), room, access)).map(By::Step))
+    }
+
     /// Who stands in line for a lock, before a turn where one is given: of each lane the first, in no order of turns.
     fn in_line(&self, key: &LockKey, before: Option<Turn>) -> impl Iterator<Item = (Turn, LockAccess)> {
         let is_before = move |turn: &Turn| before.is_none_or(|before| *turn < before);
-        self.lookup.lists_of(&key.name).flat_map(move |(list, access)| {
+        let lists = self.lookup.lists_of(&key.name).filter_map(|(list, access)| Some((list, access?)));
+        lists.flat_map(move |(list, access)| {
             let groups = self.queue.groups_with_locks(list);
             let groups = groups.filter(|it| self.is_there(it.who, key) && !self.projects.is_full(it.project));
             let heads =
@@ -209,6 +256,13 @@ impl Engine {
                 }
                 None => format!("waits for {key}"),
             },
+            By::Step(id) => match self.builds.get(id).map(|open| &open.build) {
+                Some(build) => format!(
+                    "waits for {key}, for which a step of build {} of builder `{}` is next",
+                    build.number, build.builder
+                ),
+                None => format!("waits for {key}"),
+            },
             By::Line => match self.in_line(key, None).min().and_then(|(turn, _)| self.requests.get(&turn.request)) {
                 Some(next) => {
                     format!("waits for {key}, for which request {} of builder `{}` is next", next.id, next.builder)
@@ -217,4 +271,17 @@ impl Engine {
             },
         }
     }
+}
+
+/// Who of these builds keeps an access from a lock with so much room. Takes from the room what they have or want.
+fn keeps<'a>(
+    builds: impl Iterator<Item = (&'a BuildId, &'a LockAccess)> + Clone,
+    room: &mut usize,
+    access: LockAccess,
+) -> Option<BuildId> {
+    let alone = builds.clone().find(|(_, access)| **access == LockAccess::Exclusive);
+    let count = builds.clone().count();
+    let is_full = access == LockAccess::Exclusive || count >= *room;
+    *room = room.saturating_sub(count);
+    alone.or_else(|| builds.clone().next().filter(|_| is_full)).map(|(build, _)| *build)
 }

@@ -1,6 +1,6 @@
 //! The configuration by name, and what builders have in common that want the same workers or the same locks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stampmill_model::{BuilderName, ChangeSourceName, LockAccess, LockName, SchedulerName, Tier, WorkerName};
 
@@ -29,7 +29,7 @@ pub(crate) struct Lookup {
 struct BuilderEntry {
     position: usize,
     pool: usize,
-    /// Builders with the same list of locks have the same number here; without locks it is [`NO_LOCKS`].
+    /// Builders with the same list of locks, and with steps that want the same, have the same number here; without locks it is [`NO_LOCKS`].
     locks: usize,
 }
 
@@ -46,8 +46,8 @@ struct Pool {
 #[derive(Clone, Debug)]
 struct LockEntry {
     position: usize,
-    /// The lists that it is in, and how they use it.
-    lists: BTreeMap<usize, LockAccess>,
+    /// The lists that it is in, and how builds take it that begin; none where only a step of theirs will.
+    lists: BTreeMap<usize, Option<LockAccess>>,
 }
 
 impl Lookup {
@@ -86,17 +86,21 @@ impl Lookup {
 
     fn read_builders(&mut self, config: &Config) {
         let mut pools: BTreeMap<(&WorkerChoice, Tier), usize> = BTreeMap::new();
-        let mut lists: BTreeMap<&[LockUse], usize> = [(&[][..], NO_LOCKS)].into();
+        let mut lists: BTreeMap<(&[LockUse], BTreeSet<&LockName>), usize> =
+            [((&[][..], BTreeSet::new()), NO_LOCKS)].into();
         for (position, builder) in config.builders.iter().enumerate() {
             let pool = *pools.entry((&builder.workers, builder.tier)).or_insert_with(|| {
                 self.pools.push(pool(config, builder));
                 self.pools.len() - 1
             });
             let next = lists.len();
-            let locks = *lists.entry(&builder.locks).or_insert(next);
-            for wanted in &builder.locks {
-                if let Some(entry) = self.locks.get_mut(&wanted.name) {
-                    entry.lists.insert(locks, wanted.access);
+            let of_steps: BTreeSet<_> = builder.job.locks_of_steps().map(|wanted| &wanted.name).collect();
+            let at_once = builder.locks.iter().map(|wanted| (&wanted.name, Some(wanted.access)));
+            let wanted: Vec<_> = at_once.chain(of_steps.iter().map(|name| (*name, None))).collect();
+            let locks = *lists.entry((&builder.locks, of_steps)).or_insert(next);
+            for (name, access) in wanted {
+                if let Some(entry) = self.locks.get_mut(name) {
+                    entry.lists.insert(locks, access);
                 }
             }
             self.builders.insert(builder.name.clone(), BuilderEntry { position, pool, locks });
@@ -160,8 +164,8 @@ impl Lookup {
         self.locks.get(name).map(|entry| entry.position)
     }
 
-    /// The lists of locks that a lock is in, and how they use it.
-    pub(crate) fn lists_of(&self, name: &LockName) -> impl Iterator<Item = (usize, LockAccess)> {
+    /// The lists of locks that a lock is in, and how builds take it that begin; none where only a step of theirs will.
+    pub(crate) fn lists_of(&self, name: &LockName) -> impl Iterator<Item = (usize, Option<LockAccess>)> {
         self.locks.get(name).into_iter().flat_map(|entry| &entry.lists).map(|(list, access)| (*list, *access))
     }
 

@@ -208,6 +208,15 @@ pub enum Effect {
         /// What became of it.
         state: TriggerState,
     },
+    /// Tell a worker that a step of one of its builds has its locks.
+    TellLocks {
+        /// Which worker.
+        worker: WorkerName,
+        /// Which build.
+        build: BuildId,
+        /// Number of the step.
+        step: u32,
+    },
     /// Tell a worker that messages of a build up to this number are durable.
     Acknowledge {
         /// Which worker.

@@ -88,6 +88,7 @@ impl Engine {
     fn reconcile(&mut self, worker: &WorkerName, id: BuildId, has_it: bool) {
         if has_it {
             self.tell_triggers(id);
+            self.tell_locks(id);
         }
         let Some(open) = self.builds.get(&id) else { return };
         match (&open.build.state, has_it) {

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use crate::{
-    BuildId, BuilderName, BuildsetId, HeldLock, Outcome, Properties, RequestId, SourceStamp, Trigger, TriggerWish,
-    Wall, WorkerName,
+    BuildId, BuilderName, BuildsetId, HeldLock, LockState, Outcome, Properties, RequestId, SourceStamp, Trigger,
+    TriggerWish, Wall, WorkerName,
 };
 
 /// The name of a log of a step, such as `stdio`.
@@ -110,8 +110,20 @@ pub struct Step {
     pub logs: Vec<LogName>,
     /// What it tried to reach.
     pub network: Network,
+    /// What it must have while it runs.
+    pub locks: Vec<HeldLock>,
+    /// Whether it has them.
+    pub lock_state: LockState,
     /// How far it is.
     pub state: StepState,
+}
+
+impl Step {
+    /// Whether it has neither begun nor been passed over.
+    #[must_use]
+    pub const fn is_to_come(&self) -> bool {
+        matches!(self.state, StepState::Waiting)
+    }
 }
 
 /// What a step tried to reach over the network. Attempts that are alike are one entry with a count.
@@ -215,6 +227,11 @@ pub enum StepState {
 pub enum BuildEvent {
     /// The worker has taken the build.
     Accepted,
+    /// A step is next, and wants its locks; it begins when the host has said that it has them.
+    LocksWanted {
+        /// Which.
+        step: u32,
+    },
     /// The worker will not run it; it goes back to the queue.
     Declined {
         /// Why.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Build, Change, Grant, Milliseconds, PluginLimits};
+use crate::{Build, Change, Grant, LockUse, Milliseconds, PluginLimits};
 
 /// SHA-256 of a component, 64 lower-case hexadecimal digits.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize, serde::Deserialize)]
@@ -27,6 +27,13 @@ pub struct Job {
     pub steps: Vec<StepPlan>,
 }
 
+impl Job {
+    /// What its steps want, each for itself.
+    pub fn locks_of_steps(&self) -> impl Iterator<Item = &LockUse> {
+        self.steps.iter().flat_map(|step| &step.locks)
+    }
+}
+
 /// One step as configured.
 #[derive(Clone, PartialEq, Debug)]
 pub struct StepPlan {
@@ -40,6 +47,8 @@ pub struct StepPlan {
     pub grant: Grant,
     /// What its plugin may use up; its time is `time_limit`.
     pub limits: PluginLimits,
+    /// What it must have while it runs, each lock once.
+    pub locks: Vec<LockUse>,
     /// A CEL expression that must be true for it to run.
     pub when: Option<String>,
     /// Whether a failure ends the build, except for steps that always run.

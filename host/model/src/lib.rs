@@ -34,7 +34,7 @@ pub use ids::{
     RequestId, SchedulerName, WorkerName,
 };
 pub use job::{BuildOrder, Digest, Job, PluginRef, StepPlan};
-pub use lock::{HeldLock, LockAccess, LockScope};
+pub use lock::{HeldLock, LockAccess, LockScope, LockState, LockUse};
 pub use outcome::Outcome;
 pub use person::{Attribute, AttributeError, AttributeKey, Author, Person, PersonRef, author_key};
 pub use property::{Properties, Property, PropertySource};

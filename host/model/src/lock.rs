@@ -42,7 +42,40 @@ impl LockScope {
     }
 }
 
-/// A lock that a build has, as it was configured when the build took it.
+/// How a builder or a step uses a lock.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct LockUse {
+    /// Which.
+    pub name: LockName,
+    /// As one of several, or alone.
+    pub access: LockAccess,
+}
+
+/// How far a step is with its locks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum LockState {
+    /// It does not need them yet, or no longer, or has none.
+    #[default]
+    Idle,
+    /// It waits for them.
+    Waiting,
+    /// It has them.
+    Held,
+}
+
+impl LockState {
+    /// The word, as in the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Waiting => "waiting",
+            Self::Held => "held",
+        }
+    }
+}
+
+/// A lock of a build or of one of its steps, as it was configured when the build began.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct HeldLock {
     /// Which.

@@ -77,6 +77,9 @@ impl World for Effects {
                 let state = trigger_state_to_wire(state);
                 self.shared.connections.send(&worker, HostMessage::Triggered { build: build.0, number, state });
             }
+            Effect::TellLocks { worker, build, step } => {
+                self.shared.connections.send(&worker, HostMessage::LocksTaken { build: build.0, step });
+            }
             Effect::Acknowledge { worker, build, sequence } => {
                 self.shared.connections.acknowledge(&worker, build, sequence);
             }

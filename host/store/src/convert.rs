@@ -22,7 +22,7 @@ use stampmill_model::{
 pub(crate) use self::accounts::{
     session_from_row, session_to_row, token_from_row, token_to_row, user_from_row, user_to_row,
 };
-use self::locks::{lock_from_row, lock_to_row};
+use self::locks::{lock_from_row, lock_state_from_row, lock_state_to_row, lock_to_row};
 use self::network::{network_from_row, network_to_row};
 pub(crate) use self::person::{person_from_row, person_to_row};
 use self::triggers::{trigger_from_row, trigger_to_row};
@@ -421,6 +421,8 @@ fn step_to_row(step: &Step) -> StepRow {
         summary: step.summary.clone(),
         logs: step.logs.clone(),
         network: network_to_row(&step.network),
+        locks: step.locks.iter().map(lock_to_row).collect(),
+        lock_state: lock_state_to_row(step.lock_state),
         state: match &step.state {
             StepState::Waiting => StepStateRow::Waiting,
             StepState::Running { started_at } => StepStateRow::Running { started_at: started_at.0 },
@@ -438,6 +440,8 @@ fn step_from_row(row: StepRow) -> Result<Step, StoreError> {
         summary: row.summary,
         logs: row.logs,
         network: network_from_row(row.network),
+        locks: row.locks.into_iter().map(lock_from_row).collect(),
+        lock_state: lock_state_from_row(row.lock_state),
         state: match row.state {
             StepStateRow::Waiting => StepState::Waiting,
             StepStateRow::Running { started_at } => StepState::Running { started_at: Wall(started_at) },

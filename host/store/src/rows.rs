@@ -18,7 +18,9 @@ mod person;
 mod shared;
 
 pub(crate) use accounts::{SessionRow, TokenKindRow, TokenRow, UserRow};
-pub(crate) use build::{BuildRow, BuildStateRow, HeldLockRow, StepRow, StepStateRow, TriggerRow, TriggerStateRow};
+pub(crate) use build::{
+    BuildRow, BuildStateRow, HeldLockRow, LockStateRow, StepRow, StepStateRow, TriggerRow, TriggerStateRow,
+};
 pub(crate) use buildset::{BuildsetRow, BuildsetStateRow, RequestRow, RequestStateRow};
 pub(crate) use change::{ChangeRow, DecisionRow, SeenRow, VerdictRow};
 pub(crate) use halt::HaltRow;

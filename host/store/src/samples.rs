@@ -187,6 +187,8 @@ pub(crate) fn build_in(state: BuildState) -> Build {
                 summary: "updated".to_owned(),
                 logs: vec!["stdio".to_owned(), "changes".to_owned()],
                 network: Network::default(),
+                locks: Vec::new(),
+                lock_state: LockState::Idle,
                 state: StepState::Finished { started_at: Wall(80), at: Wall(81), outcome: Outcome::Skipped },
             },
             Step {
@@ -195,6 +197,8 @@ pub(crate) fn build_in(state: BuildState) -> Build {
                 summary: String::new(),
                 logs: Vec::new(),
                 network: Network::default(),
+                locks: Vec::new(),
+                lock_state: LockState::Idle,
                 state: StepState::Running { started_at: Wall(82) },
             },
             Step {
@@ -203,6 +207,8 @@ pub(crate) fn build_in(state: BuildState) -> Build {
                 summary: String::new(),
                 logs: Vec::new(),
                 network: Network::default(),
+                locks: Vec::new(),
+                lock_state: LockState::Idle,
                 state: StepState::Waiting,
             },
         ],
@@ -248,6 +254,15 @@ pub(crate) fn locked_build() -> Build {
     let lock = |(name, scope, access): (&str, _, _)| HeldLock { name: name.into(), scope, access };
     let locks = [("db", LockScope::Host, LockAccess::Exclusive), ("disk", LockScope::Worker, LockAccess::Counting)];
     Build { locks: locks.map(lock).to_vec(), ..build_in(BuildState::Running) }
+}
+
+/// A build of which a step has locks and another will want them.
+pub(crate) fn step_locked_build() -> Build {
+    let mut build = build_in(BuildState::Running);
+    let locks = locked_build().locks;
+    (build.steps[1].locks, build.steps[1].lock_state) = (locks.clone(), LockState::Held);
+    (build.steps[2].locks, build.steps[2].lock_state) = (locks, LockState::Waiting);
+    build
 }
 
 /// With triggers in each state.

@@ -366,6 +366,7 @@ fn job() -> Arc<Job> {
         config: serde_json::Value::Null,
         grant: Grant::default(),
         limits: PluginLimits::default(),
+        locks: Vec::new(),
         when: None,
         halt_on_failure: true,
         flunk_on_failure: true,

@@ -36,6 +36,7 @@ fn step(dice: &mut Dice, number: usize) -> Planned {
         config: json!({}),
         grant: Grant::default(),
         limits: PluginLimits::default(),
+        locks: Vec::new(),
         when: (!is_wanted).then(|| "false".to_owned()),
         halt_on_failure: dice.one_in(2),
         flunk_on_failure: dice.one_in(2),

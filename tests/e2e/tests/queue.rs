@@ -1,11 +1,13 @@
-//! Requests that wait: which of them share a build, and which wait for a lock.
+//! Requests that wait: which of them share a build, and which wait for a lock. Steps that wait for one.
 
 use std::path::Path;
+use std::process::Stdio;
 
 use anyhow::{Context as _, ensure};
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use stampmill_e2e::{Host, Listener, Place, Repository, main_job};
+use stampmill_e2e::{Host, Listener, Place, Repository, main_job, stampmill};
+use tokio::process::{Child, Command};
 
 fn items(list: &Value) -> &[Value] {
     list["items"].as_array().map_or(&[], Vec::as_slice)
@@ -135,6 +137,112 @@ async fn a8_03_an_exclusive_lock_of_two_builders_lets_one_run_at_a_time() -> any
     let first = host.get(&format!("/api/v1/builds/{}", first["id"])).await?;
     ensure!(first["result"] == "success" && first["attempt"] == 1, "{first:#}");
     ensure!(second["started_at"].as_str() >= first["finished_at"].as_str(), "{first:#}, {second:#}");
+    host.end(Signal::SIGTERM).await?;
+    Ok(())
+}
+
+/// Builders whose second step wants one lock, and has it until its file is in the gate. Two workers, so that they run at once.
+fn with_locked_steps(gate: &Path) -> String {
+    let gate = gate.display();
+    let mut text = "[[lock]]\nname = \"db\"\n[[worker]]\nname = \"local\"\n[[worker]]\nname = \"far\"\n".to_owned();
+    for name in ["first", "second", "third"] {
+        text += &format!(
+            r#"
+[[scheduler]]
+name = "force-{name}"
+kind = "force"
+builders = ["{name}"]
+[[job]]
+name = "{name}"
+[[job.step]]
+name = "build"
+plugin = "shell"
+config = {{ command = ["true"] }}
+grant = {{ command = ["true"] }}
+[[job.step]]
+name = "deploy"
+plugin = "shell"
+config = {{ script = "while ! test -e {gate}/{name}; do sleep 0.1; done" }}
+grant = {{ command = ["/bin/sh"], read = ["{gate}"] }}
+locks = [{{ name = "db" }}]
+[[builder]]
+name = "{name}"
+job = "{name}"
+"#
+        );
+    }
+    text
+}
+
+/// A second worker, with room for two builds.
+async fn second_worker(host: &Host) -> anyhow::Result<Child> {
+    let token = host.typed(&["worker-token", "far"]).await?;
+    ensure!(token.code == 0, "{token:?}");
+    let text = format!(
+        "name = \"far\"\nhost-file = \"address\"\ntoken = {:?}\nstate-dir = \"far\"\nmax-builds = 2\n[allow]\ncommand = [\"*\"]\nread = [{:?}]\n",
+        token.line(),
+        host.place.join("gate")
+    );
+    std::fs::write(host.place.join("worker.toml"), text)?;
+    std::fs::write(host.place.join("address"), &host.url)?;
+    let log = std::fs::File::create(host.place.join("worker.log"))?;
+    let mut command = Command::new(stampmill());
+    command.args(["worker", "--config", "worker.toml"]).current_dir(&host.place).stdin(Stdio::null()).stderr(log);
+    Ok(command.kill_on_drop(true).spawn()?)
+}
+
+#[tokio::test]
+async fn a8_03_a_step_waits_for_its_lock_while_its_build_runs_and_a_host_that_is_killed_forgets_nobody()
+-> anyhow::Result<()> {
+    let place = Place::new()?;
+    let gate = place.path().join("gate");
+    std::fs::create_dir(&gate)?;
+    let host = Host::up(place.path(), &with_locked_steps(&gate)).await?;
+    let worker = second_worker(&host).await?;
+    let both = |workers: &Value| items(workers).iter().all(|it| it["state"] == "connected").then_some(());
+    host.wait_for("/api/v1/workers", both).await?;
+    let deploy = |builds: &Value, key: &str, value: &str| {
+        let build = items(builds).first()?;
+        (build["steps"][1][key] == value).then(|| build.clone())
+    };
+
+    ensure!(host.typed(&["force", "first"]).await?.code == 0);
+    let first = host.wait_for("/api/v1/builds?builder=first", |builds| deploy(builds, "lock_state", "held")).await?;
+    ensure!(
+        first["steps"][1]["locks"] == serde_json::json!([{ "name": "db", "scope": "host", "access": "exclusive" }])
+    );
+    for name in ["second", "third"] {
+        ensure!(host.typed(&["force", name]).await?.code == 0);
+        let waits = |builds: &Value| deploy(builds, "lock_state", "waiting");
+        let build = host.wait_for(&format!("/api/v1/builds?builder={name}"), waits).await?;
+        ensure!(build["state"] == "running" && build["steps"][0]["result"] == "success", "{build:#}");
+        ensure!(build["steps"][1]["state"] == "waiting", "{build:#}");
+    }
+    let waits = "step `deploy`, waits for lock `db`, which build 1 of builder `first` has";
+    let said = host.typed(&["explain", "request", "2"]).await?;
+    ensure!(said.code == 0 && said.out.contains(waits), "{said:?}");
+    let page = host.text("/builds/2").await?;
+    ensure!(page.contains("waits for lock db"), "{page}");
+
+    // Who waits can be cancelled.
+    ensure!(host.typed(&["cancel", "third/1"]).await?.code == 0);
+    let third = host.wait_for("/api/v1/builds?builder=third", |builds| deploy(builds, "result", "cancelled")).await?;
+    ensure!(third["steps"][1]["lock_state"] == "idle", "{third:#}");
+
+    host.end(Signal::SIGKILL).await?;
+    let host = Host::start(place.path(), "up").await?;
+    std::fs::write(host.place.join("address"), &host.url)?;
+    host.wait_for("/api/v1/workers", both).await?;
+    let said = host.typed(&["explain", "request", "2"]).await?;
+    ensure!(said.code == 0 && said.out.contains(waits), "{said:?}");
+    std::fs::write(gate.join("second"), "")?;
+    std::fs::write(gate.join("first"), "")?;
+    let second = host.wait_for("/api/v1/builds?builder=second", |builds| deploy(builds, "result", "success")).await?;
+    let first = host.get(&format!("/api/v1/builds/{}", first["id"])).await?;
+    ensure!(first["steps"][1]["result"] == "success" && first["attempt"] == 1, "{first:#}");
+    let (begun, ended) = (&second["steps"][1]["started_at"], &first["steps"][1]["finished_at"]);
+    ensure!(second["attempt"] == 1 && begun.as_str() >= ended.as_str(), "{first:#}, {second:#}");
+    drop(worker);
     host.end(Signal::SIGTERM).await?;
     Ok(())
 }

@@ -172,8 +172,7 @@ impl House {
 fn change_builder(dice: &mut Dice, builder: &mut Builder, locks: &[Lock]) {
     match dice.roll(8) {
         0 => builder.max_builds = max_builds(dice),
-        1 => builder.job = job(dice),
-        2 => builder.locks = lock_uses(dice, locks),
+        1 | 2 => (builder.locks, builder.job) = work(dice, locks),
         3 => builder.merge = !builder.merge,
         4 => builder.project = project_name(dice),
         5 => builder.retry = retry(dice),
@@ -214,11 +213,18 @@ fn resolved(mut config: Config) -> Config {
         {
             scheduler.kind = SchedulerKind::Force(Form::default());
         }
+        scheduler.absolute_stamps &= matches!(
+            scheduler.kind,
+            SchedulerKind::SingleBranch { .. } | SchedulerKind::Nightly { only_if_changed: Some(_), .. }
+        );
     }
     config.schedulers.retain(|scheduler| !scheduler.builders.is_empty());
     let locks: BTreeSet<_> = config.locks.iter().map(|lock| lock.name.clone()).collect();
     for builder in &mut config.builders {
         builder.locks.retain(|wanted| locks.contains(&wanted.name));
+        for step in &mut Arc::make_mut(&mut builder.job).steps {
+            step.locks.retain(|wanted| locks.contains(&wanted.name));
+        }
     }
     for reporter in &mut config.reporters {
         reporter.builders.retain(|name| builders.contains(name));
@@ -229,16 +235,17 @@ fn resolved(mut config: Config) -> Config {
 fn builder(dice: &mut Dice, number: usize, locks: &[Lock]) -> Builder {
     let tags = if dice.one_in(2) { Vec::new() } else { vec![(*dice.pick(&TAGS)).to_owned()] };
     let tiers = [Tier::Sandboxed, Tier::Sandboxed, Tier::Degraded, Tier::WasmOnly];
+    let (locks, job) = work(dice, locks);
     Builder {
         name: format!("b{number}").into(),
         project: project_name(dice),
-        job: job(dice),
+        job,
         workers: WorkerChoice { names: Vec::new(), tags },
         max_builds: max_builds(dice),
         tier: *dice.pick(&tiers),
         properties: Properties::new(),
         merge: dice.one_in(2),
-        locks: lock_uses(dice, locks),
+        locks,
         retry: retry(dice),
     }
 }
@@ -328,7 +335,16 @@ pub(crate) fn scheduler_name(dice: &mut Dice) -> String {
     format!("s{}", dice.roll(SCHEDULERS_MOST))
 }
 
-fn job(dice: &mut Dice) -> Arc<Job> {
+/// What a builder has from the start, and its job. Whose steps take locks has the first one at most, and no step takes that: nobody waits in a circle.
+fn work(dice: &mut Dice, locks: &[Lock]) -> (Vec<LockUse>, Arc<Job>) {
+    if dice.one_in(2) {
+        return (lock_uses(dice, locks), job(dice, &[]));
+    }
+    let (first, others): (Vec<_>, Vec<_>) = locks.iter().cloned().partition(|lock| lock.name.as_str() == "l0");
+    (lock_uses(dice, &first), job(dice, &others))
+}
+
+fn job(dice: &mut Dice, locks: &[Lock]) -> Arc<Job> {
     let granted: Vec<_> = (0..dice.roll(SCHEDULERS_MOST)).map(|_| scheduler_name(dice)).collect();
     let steps = ["checkout", "compile", "test"][..=dice.roll(3)].iter().map(|name| StepPlan {
         name: (*name).to_owned(),
@@ -336,6 +352,7 @@ fn job(dice: &mut Dice) -> Arc<Job> {
         config: serde_json::Value::Null,
         grant: Grant { trigger: granted.clone(), ..Grant::default() },
         limits: PluginLimits::default(),
+        locks: lock_uses(dice, locks),
         when: None,
         halt_on_failure: true,
         flunk_on_failure: true,

@@ -21,6 +21,7 @@ mod queue;
 mod requests;
 mod retrying;
 mod shares;
+mod step_locks;
 mod superseded;
 mod superseding;
 mod triggers;
@@ -79,6 +80,7 @@ const INVARIANTS: &[(&str, Maker)] = &[
     ("a set that has passed is followed once", || Box::<following::Following>::default()),
     ("what a build triggers is made once, told to its worker, and ends with it", || Box::new(triggers::Triggers)),
     ("locks are never over-held, and nobody takes one out of turn", || Box::new(locks::Locks)),
+    ("steps take their locks at once and in turn, and give them back", || Box::new(step_locks::StepLocks)),
     ("a doubled, foreign or gapped event changes nothing", || Box::new(events::Events)),
     ("a cancellation reaches its worker", || Box::new(cancellations::Cancellations)),
     ("an external id has one open buildset", || Box::new(external_ids::ExternalIds)),

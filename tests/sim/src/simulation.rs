@@ -442,6 +442,7 @@ impl<'a> Simulation<'a> {
             }
             Effect::Dispatch { worker, order } => self.send(&worker, ToWorker::Dispatch(order)),
             Effect::CancelBuild { worker, build, .. } => self.send(&worker, ToWorker::Cancel(build)),
+            Effect::TellLocks { worker, build, step } => self.send(&worker, ToWorker::LocksTaken(build, step)),
             Effect::TellTrigger { worker, build, number, state } => {
                 self.send(&worker, ToWorker::Triggered(build, number, state));
             }

@@ -26,6 +26,7 @@ pub(crate) enum ToWorker {
     Dispatch(Box<BuildOrder>),
     Cancel(BuildId),
     Triggered(BuildId, u32, TriggerState),
+    LocksTaken(BuildId, u32),
     Acknowledge(BuildId, u64),
 }
 
@@ -66,6 +67,10 @@ struct Script {
     waits: BTreeMap<usize, u32>,
     /// Its triggers that the host has said are over.
     over: BTreeSet<u32>,
+    /// Before which event it waits for the locks of which of its steps.
+    locks: BTreeMap<usize, u32>,
+    /// The steps of which the host has said that they have their locks.
+    taken: BTreeSet<u32>,
 }
 
 impl Machine {
@@ -164,6 +169,11 @@ impl Machine {
                     script.over.insert(number);
                 }
             }
+            ToWorker::LocksTaken(build, step) => {
+                if let Some(script) = self.builds.get_mut(&build) {
+                    script.taken.insert(step);
+                }
+            }
             ToWorker::Acknowledge(build, sequence) => {
                 if let Some(script) = self.builds.get_mut(&build) {
                     script.acknowledged = script.acknowledged.max(sequence);
@@ -180,9 +190,12 @@ impl Machine {
         if !self.is_linked() || self.builds.is_empty() {
             return;
         }
+        let is_lost = is_all_heard && self.up.is_empty() && self.down.is_empty();
         let index = dice.roll(self.builds.len());
         let Some((build, script)) = self.builds.iter_mut().nth(index) else { return };
         match script.events.get(script.told) {
+            Some(_) if script.is_locked() && !is_lost => {}
+            Some(_) if script.is_locked() => script.rewind(),
             // It waits, until the time limit of its step is over.
             Some(_) if script.is_waiting() && !dice.one_in(WAITS_MOST) => {}
             Some((sequence, event)) => {
@@ -192,7 +205,7 @@ impl Machine {
                 script.spooled = script.spooled.max(script.told);
                 self.up.push_back(Input::BuildTold { worker, build: *build, sequence, previous, event });
             }
-            None if is_all_heard && self.up.is_empty() && self.down.is_empty() => script.rewind(),
+            None if is_lost => script.rewind(),
             None => {}
         }
     }
@@ -226,13 +239,17 @@ impl Script {
     fn new(order: &BuildOrder, dice: &mut Dice, declines: bool, faults: bool) -> Self {
         let at = order.build.started_at;
         let mut events = Vec::new();
-        let (mut triggers, mut waits) = (0, BTreeMap::new());
+        let (mut triggers, mut waits, mut locks) = (0, BTreeMap::new(), BTreeMap::new());
         if declines || faults && dice.one_in(8) {
             events.push(BuildEvent::Declined { reason: "busy".to_owned() });
         } else {
             let outcomes = [Outcome::Success, Outcome::Success, Outcome::Warnings, Outcome::Failure];
             events.push(BuildEvent::Accepted);
-            for step in order.build.steps.iter().map(|step| step.number) {
+            for (step, plan) in (0..).zip(&order.job.steps) {
+                if !plan.locks.is_empty() {
+                    events.push(BuildEvent::LocksWanted { step });
+                    locks.insert(events.len(), step);
+                }
                 events.push(BuildEvent::StepStarted { step, at });
                 if faults && dice.one_in(6) {
                     let number = triggers;
@@ -256,11 +273,25 @@ impl Script {
             (sequence, event)
         });
         let events = numbered.collect();
-        Self { events, told: 0, spooled: 0, previous: 0, acknowledged: 0, waits, over: BTreeSet::new() }
+        Self {
+            events,
+            told: 0,
+            spooled: 0,
+            previous: 0,
+            acknowledged: 0,
+            waits,
+            over: BTreeSet::new(),
+            locks,
+            taken: BTreeSet::new(),
+        }
     }
 
     fn is_waiting(&self) -> bool {
         self.waits.get(&self.told).is_some_and(|number| !self.over.contains(number))
+    }
+
+    fn is_locked(&self) -> bool {
+        self.locks.get(&self.told).is_some_and(|step| !self.taken.contains(step))
     }
 
     /// What is not acknowledged is told again.
@@ -278,6 +309,7 @@ impl Script {
         if self.spooled < self.events.len() {
             self.events.truncate(self.spooled);
             self.waits.clear();
+            self.locks.clear();
             let last = self.events.last().map_or(0, |(sequence, _)| *sequence);
             self.events
                 .push((last + 1, BuildEvent::Finished { outcome, summary: String::new(), at: Wall(0), program: None }));

@@ -155,6 +155,8 @@ fn step(step: model::Step) -> wire::Step {
         summary: step.summary,
         logs: step.logs,
         network: network(step.network),
+        locks: step.locks.iter().map(held_lock).collect(),
+        lock_state: step.lock_state.as_str().to_owned(),
     }
 }
 

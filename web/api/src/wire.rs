@@ -145,6 +145,10 @@ pub(crate) struct Step {
     /// Names of its logs.
     pub logs: Vec<String>,
     pub network: Network,
+    /// What it must have while it runs.
+    pub locks: Vec<HeldLock>,
+    /// `idle`, `waiting` for them, or `held`.
+    pub lock_state: String,
 }
 
 /// A log of a step.

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::build::{self, Demand};
+use crate::build::{self, Demand, Told};
 use crate::components::Components;
 use crate::config::{ConfigError, Requirement, WorkerConfig};
 use crate::connection;
@@ -82,11 +82,13 @@ struct Held {
     demand: Option<watch::Sender<Demand>>,
     /// The buildsets that it has asked for.
     triggers: watch::Sender<Triggers>,
+    /// The last step that has got its locks.
+    unlocked: watch::Sender<Option<u32>>,
 }
 
 impl Held {
     fn new(journal: Arc<Journal>, demand: Option<watch::Sender<Demand>>) -> Self {
-        Self { journal, demand, triggers: watch::Sender::default() }
+        Self { journal, demand, triggers: watch::Sender::default(), unlocked: watch::Sender::default() }
     }
 
     /// Whether it has a slot: one that waits for what it has triggered leaves it to others, perhaps to that.
@@ -258,7 +260,7 @@ impl Shared {
         }
         let (demand, wanted) = watch::channel(Demand::GoOn);
         let held = Held::new(Arc::clone(&journal), accepted.then_some(demand));
-        let triggers = held.triggers.subscribe();
+        let (triggers, unlocked) = (held.triggers.subscribe(), held.unlocked.subscribe());
         builds.insert(build, held);
         drop(builds);
         if accepted {
@@ -266,7 +268,8 @@ impl Shared {
                 secrets.into_iter().map(|secret| (secret.name, secret.value)).collect();
             let agent = Arc::clone(self);
             self.tasks.spawn(async move {
-                build::drive(Arc::clone(&agent), journal, order, secrets, (wanted, triggers)).await;
+                build::drive(Arc::clone(&agent), journal, order, secrets, Told { demand: wanted, triggers, unlocked })
+                    .await;
                 agent.ended(build);
             });
         }
@@ -320,6 +323,13 @@ impl Shared {
     pub(crate) fn triggered(&self, build: u64, number: u32, state: TriggerState) {
         if let Some(held) = self.builds().get(&build) {
             held.triggers.send_modify(|triggers| triggers.entry(number).or_default().state = Some(state));
+        }
+    }
+
+    /// The host says that a step of a build has its locks.
+    pub(crate) fn locks_taken(&self, build: u64, step: u32) {
+        if let Some(held) = self.builds().get(&build) {
+            held.unlocked.send_replace(Some(step));
         }
     }
 

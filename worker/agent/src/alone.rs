@@ -109,9 +109,15 @@ fn hand_over(agent: &Shared, journal: &Journal, told: &mut impl FnMut(Told)) -> 
         match WorkerMessage::decode(&bytes)? {
             WorkerMessage::Told { event, .. } => {
                 let event = convert::event_from_wire(event);
-                if let BuildEvent::Triggered { wish, .. } = &event {
-                    let reason = format!("there is no host here: scheduler `{}` can't be triggered", wish.scheduler);
-                    agent.triggered(journal.build(), wish.number, TriggerState::Refused { reason });
+                match &event {
+                    BuildEvent::Triggered { wish, .. } => {
+                        let reason =
+                            format!("there is no host here: scheduler `{}` can't be triggered", wish.scheduler);
+                        agent.triggered(journal.build(), wish.number, TriggerState::Refused { reason });
+                    }
+                    // Nobody else is here to have them.
+                    BuildEvent::LocksWanted { step } => agent.locks_taken(journal.build(), *step),
+                    _ => {}
                 }
                 let over = matches!(event, BuildEvent::Finished { .. } | BuildEvent::Declined { .. });
                 told(Told::Event(event));

@@ -39,6 +39,16 @@ pub(crate) enum Demand {
     Forget,
 }
 
+/// What the agent tells a running build.
+pub(crate) struct Told {
+    /// What is wanted of it.
+    pub(crate) demand: watch::Receiver<Demand>,
+    /// What became of the buildsets that its steps have asked for.
+    pub(crate) triggers: watch::Receiver<Triggers>,
+    /// The last step that has got its locks.
+    pub(crate) unlocked: watch::Receiver<Option<u32>>,
+}
+
 /// What all steps of a build share. Cloning gives another handle.
 #[derive(Clone)]
 pub(crate) struct Context {
@@ -146,7 +156,7 @@ pub(crate) async fn drive(
     journal: Arc<Journal>,
     order: Arc<BuildOrder>,
     secrets: BTreeMap<String, SecretValue>,
-    (mut demand, triggers): (watch::Receiver<Demand>, watch::Receiver<Triggers>),
+    mut told: Told,
 ) {
     let work = match agent.work.take(&order.build.builder) {
         Ok(work) => work,
@@ -167,10 +177,10 @@ pub(crate) async fn drive(
             patterns,
             work,
             triggered: Mutex::new(0),
-            triggers,
+            triggers: told.triggers.clone(),
         }),
     };
-    let done = steps(&context, &order, &mut demand).await;
+    let done = steps(&context, &order, &mut told).await;
     context.work().empty_when_overfull().await;
     let done = match done {
         Ok(done) => done,
@@ -189,22 +199,26 @@ fn end(journal: &Journal, Ended { outcome, summary, program }: Ended) {
     }
 }
 
-async fn steps(
-    context: &Context,
-    order: &BuildOrder,
-    demand: &mut watch::Receiver<Demand>,
-) -> Result<Ended, JournalError> {
+async fn steps(context: &Context, order: &BuildOrder, told: &mut Told) -> Result<Ended, JournalError> {
     // How the last program of each step ended.
     let mut programs = BTreeMap::new();
     loop {
-        let wanted = demand.borrow_and_update().clone();
+        let wanted = told.demand.borrow_and_update().clone();
         heed(context, &wanted);
         let next = context.runner().next_step();
         match next {
             Next::Run { step, config } => {
-                context.tell(BuildEvent::StepStarted { step, at: now() })?;
                 let plan = &order.job.steps[step as usize];
-                let ended = attended(context, step, plan, config, demand).await;
+                let ended = match unlocked(context, step, plan, (&wanted, &mut *told)).await? {
+                    Some(reason) => {
+                        let summary = context.one_line(&reason);
+                        Ended { outcome: Outcome::Cancelled, summary, program: None }
+                    }
+                    None => {
+                        context.tell(BuildEvent::StepStarted { step, at: now() })?;
+                        attended(context, step, plan, config, &mut told.demand).await
+                    }
+                };
                 context.tell(BuildEvent::StepFinished {
                     step,
                     outcome: ended.outcome,
@@ -234,6 +248,30 @@ async fn steps(
                 let program = decisive.and_then(|step| programs.get(&step).copied().flatten());
                 return Ok(Ended { outcome, summary, program });
             }
+        }
+    }
+}
+
+/// Waits until a step has its locks; why it will not have them, when more is wanted of the build meanwhile than is known.
+async fn unlocked(
+    context: &Context,
+    number: u32,
+    plan: &stampmill_model::StepPlan,
+    (known, told): (&Demand, &mut Told),
+) -> Result<Option<String>, JournalError> {
+    if plan.locks.is_empty() {
+        return Ok(None);
+    }
+    context.tell(BuildEvent::LocksWanted { step: number })?;
+    tokio::select! {
+        biased;
+        wanted = told.demand.wait_for(|wanted| wanted > known) => {
+            let wanted = wanted.map_or(Demand::Forget, |wanted| wanted.clone());
+            heed(context, &wanted);
+            Ok(Some("not begun: it waited for its locks".to_owned()))
+        }
+        taken = told.unlocked.wait_for(|step| *step == Some(number)) => {
+            Ok(taken.is_err().then(|| "not begun: nobody is there to give it its locks".to_owned()))
         }
     }
 }

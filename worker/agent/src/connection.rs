@@ -200,6 +200,7 @@ async fn receive(
             HostMessage::Triggered { build, number, state } => {
                 shared.triggered(build, number, trigger_state_from_wire(state));
             }
+            HostMessage::LocksTaken { build, step } => shared.locks_taken(build, step),
             HostMessage::Acknowledge { build, sequence } => shared.acknowledge(build, sequence),
             HostMessage::Component { digest, bytes } => shared.components.arrived(&digest, Ok(bytes)),
             HostMessage::NoComponent { digest, reason } => shared.components.arrived(&digest, Err(reason)),

@@ -54,6 +54,7 @@ pub fn event_to_wire(event: model::BuildEvent) -> wire::Event {
     match event {
         From::Accepted => To::Accepted,
         From::Declined { reason } => To::Declined { reason },
+        From::LocksWanted { step } => To::LocksWanted { step },
         From::StepStarted { step, at } => To::StepStarted { step, at: at.0 },
         From::StepSummary { step, summary } => To::StepSummary { step, summary },
         From::LogOpened { step, log } => To::LogOpened { step, log },
@@ -88,6 +89,7 @@ pub fn event_from_wire(event: wire::Event) -> model::BuildEvent {
     match event {
         From::Accepted => To::Accepted,
         From::Declined { reason } => To::Declined { reason },
+        From::LocksWanted { step } => To::LocksWanted { step },
         From::StepStarted { step, at } => To::StepStarted { step, at: Wall(at) },
         From::StepSummary { step, summary } => To::StepSummary { step, summary },
         From::LogOpened { step, log } => To::LogOpened { step, log },
@@ -204,6 +206,8 @@ pub fn order_from_wire(order: wire::Order) -> model::BuildOrder {
         summary: String::new(),
         logs: Vec::new(),
         network: model::Network::default(),
+        locks: Vec::new(),
+        lock_state: model::LockState::Idle,
         state: model::StepState::Waiting,
     };
     model::BuildOrder {
@@ -393,6 +397,7 @@ fn step_to_wire(step: &model::StepPlan) -> wire::StepPlan {
             host_call_ms: step.limits.host_call.map(|length| length.0),
         },
         when: step.when.clone(),
+        locks: step.locks.iter().map(lock_to_wire).collect(),
         halt_on_failure: step.halt_on_failure,
         flunk_on_failure: step.flunk_on_failure,
         warn_on_failure: step.warn_on_failure,
@@ -401,6 +406,19 @@ fn step_to_wire(step: &model::StepPlan) -> wire::StepPlan {
         always_run: step.always_run,
         time_limit_ms: step.time_limit.0,
     }
+}
+
+fn lock_to_wire(wanted: &model::LockUse) -> wire::LockUse {
+    let exclusive = match wanted.access {
+        model::LockAccess::Counting => false,
+        model::LockAccess::Exclusive => true,
+    };
+    wire::LockUse { name: wanted.name.to_string(), exclusive }
+}
+
+fn lock_from_wire(wanted: wire::LockUse) -> model::LockUse {
+    let access = if wanted.exclusive { model::LockAccess::Exclusive } else { model::LockAccess::Counting };
+    model::LockUse { name: wanted.name.into(), access }
 }
 
 fn step_from_wire(step: wire::StepPlan) -> model::StepPlan {
@@ -425,6 +443,7 @@ fn step_from_wire(step: wire::StepPlan) -> model::StepPlan {
             host_call: step.limits.host_call_ms.map(model::Milliseconds),
         },
         when: step.when,
+        locks: step.locks.into_iter().map(lock_from_wire).collect(),
         halt_on_failure: step.halt_on_failure,
         flunk_on_failure: step.flunk_on_failure,
         warn_on_failure: step.warn_on_failure,

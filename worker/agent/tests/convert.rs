@@ -27,6 +27,8 @@ fn order() -> BuildOrder {
         summary: String::new(),
         logs: vec![],
         network: Network::default(),
+        locks: Vec::new(),
+        lock_state: LockState::Idle,
         state: StepState::Waiting,
     };
     let plan = |name: &str, always_run: bool| StepPlan {
@@ -49,6 +51,7 @@ fn order() -> BuildOrder {
             compute: Some(Milliseconds(11)),
             host_call: Some(Milliseconds(12)),
         },
+        locks: Vec::new(),
         when: Some("true".to_owned()),
         halt_on_failure: !always_run,
         flunk_on_failure: always_run,

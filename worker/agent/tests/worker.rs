@@ -15,6 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 /// The story that events tell, without times.
 fn story(events: &[Event]) -> Vec<String> {
     let tell = |event: &Event| match event {
+        Event::LocksWanted { step } => format!("{step} wants locks"),
         Event::Accepted => "accepted".to_owned(),
         Event::Declined { reason } => format!("declined: {reason}"),
         Event::StepStarted { step, .. } => format!("{step} started"),

@@ -153,6 +153,7 @@ impl HostMessage {
             Self::CancelBuild { .. } => "cancel-build",
             Self::Forget { .. } => "forget",
             Self::Triggered { .. } => "triggered",
+            Self::LocksTaken { .. } => "locks-taken",
             Self::Acknowledge { .. } => "acknowledge",
             Self::Component { .. } => "component",
             Self::NoComponent { .. } => "no-component",

@@ -32,6 +32,11 @@ pub enum Outcome {
 pub enum Event {
     /// The worker has taken the build.
     Accepted,
+    /// A step is next, and wants its locks; the host answers [`crate::HostMessage::LocksTaken`] once it has them.
+    LocksWanted {
+        /// Number of the step.
+        step: u32,
+    },
     /// The worker will not run it; nothing follows.
     Declined {
         /// Why.

@@ -62,6 +62,13 @@ pub enum HostMessage {
         /// How far.
         state: TriggerState,
     },
+    /// A step has its locks and may begin. Said again after each reconnection.
+    LocksTaken {
+        /// Which build.
+        build: u64,
+        /// Number of the step.
+        step: u32,
+    },
     /// Answers [`crate::WorkerMessage::GetComponent`].
     Component {
         /// As it was asked for.

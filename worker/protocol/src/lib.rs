@@ -31,7 +31,8 @@ pub use host_message::{Acknowledged, HostMessage, RefusalCause};
 pub use info::{Info, Mechanism, Tier};
 pub use log::LogFrame;
 pub use order::{
-    Build, Change, Grant, Job, Order, Patch, PluginLimits, Property, PropertySource, Setting, SourceStamp, StepPlan,
+    Build, Change, Grant, Job, LockUse, Order, Patch, PluginLimits, Property, PropertySource, Setting, SourceStamp,
+    StepPlan,
 };
 pub use secret::{Secret, SecretValue};
 pub use trigger::{TriggerState, TriggerVersion, TriggerWish};

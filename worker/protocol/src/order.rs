@@ -201,6 +201,9 @@ pub struct StepPlan {
     pub limits: PluginLimits,
     /// A CEL expression that must be true for it to run.
     pub when: Option<String>,
+    /// What it must have while it runs; the worker asks for all of it with [`crate::Event::LocksWanted`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub locks: Vec<LockUse>,
     /// Whether a failure ends the build, except for steps that always run.
     pub halt_on_failure: bool,
     /// Whether a failure makes the build fail.
@@ -218,6 +221,16 @@ pub struct StepPlan {
     pub always_run: bool,
     /// The longest that it may take.
     pub time_limit_ms: u64,
+}
+
+/// A lock that a step takes.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct LockUse {
+    /// Which.
+    pub name: String,
+    /// Whether nobody else may have it at the same time.
+    pub exclusive: bool,
 }
 
 const fn yes() -> bool {

@@ -100,6 +100,7 @@ fn order() -> Order {
                 grant: Grant { command: vec!["*".to_owned()], ..Grant::default() },
                 limits: PluginLimits::default(),
                 when: Some("props.fast".to_owned()),
+                locks: vec![LockUse { name: "db".to_owned(), exclusive: true }],
                 halt_on_failure: true,
                 flunk_on_failure: true,
                 warn_on_failure: true,

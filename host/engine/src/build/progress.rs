@@ -21,7 +21,7 @@ pub(super) enum Oddity {
     TooManyProperties,
 }
 
-/// Takes an event in. The end of a build, its refusal, and what it triggers change more than the build and are not taken here.
+/// Takes an event in. The end of a build, its refusal, the locks of a step, and what it triggers change more than the build and are not taken here.
 pub(super) fn apply(build: &mut Build, event: BuildEvent) -> Result<(), Oddity> {
     if build.state == BuildState::Dispatched {
         build.state = BuildState::Running;
@@ -30,6 +30,7 @@ pub(super) fn apply(build: &mut Build, event: BuildEvent) -> Result<(), Oddity> 
         BuildEvent::Accepted
         | BuildEvent::Declined { .. }
         | BuildEvent::Finished { .. }
+        | BuildEvent::LocksWanted { .. }
         | BuildEvent::Triggered { .. } => Ok(()),
         BuildEvent::StepStarted { step, at } => start_step(step_of(build, step)?, at),
         BuildEvent::StepSummary { step, summary } => {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use stampmill_model::{
-    Build, BuildId, Buildset, BuildsetId, LockName, Outcome, Parent, Property, PropertySource, Trigger, TriggerState,
-    TriggerWish,
+    Build, BuildId, Buildset, BuildsetId, Outcome, Parent, Property, PropertySource, SchedulerName, Trigger,
+    TriggerState, TriggerWish,
 };
 
 use super::stamps;
@@ -13,6 +13,7 @@ use crate::buildset::NewBuildset;
 use crate::config::{Scheduler, SchedulerKind};
 use crate::input::Answer;
 use crate::limits::TRIGGERS_OF_BUILD_MOST;
+use crate::locks::LockKey;
 use crate::outbox::Key;
 use crate::output::Effect;
 use crate::properties::{layered, sourced};
@@ -92,7 +93,7 @@ impl Engine {
             return Err(format!("scheduler `{name}` has no codebase `{codebase}`"));
         }
         if !wish.detached {
-            self.check_locks(build, scheduler)?;
+            check_locks(build, name)?;
         }
         let wishes = self.wishes(scheduler, &scheduler.builders, None);
         if wishes.is_empty() {
@@ -139,40 +140,6 @@ impl Engine {
         Err(format!("step `{step}` of builder `{builder}` is not granted `trigger = [{name:?}]`"))
     }
 
-    /// Who has a lock must not wait for somebody who wants one: two of them could wait for each other, and one for itself.
-    fn check_locks(&self, build: &Build, scheduler: &Scheduler) -> Result<(), String> {
-        let mut builders = scheduler.builders.iter().filter_map(|name| self.builder(name));
-        let Some(wanting) = builders.find(|builder| !builder.locks.is_empty()) else { return Ok(()) };
-        let Some(held) = self.lock_of_waiting(build) else { return Ok(()) };
-        let wanted = wanting.locks.first().map_or("", |wanted| wanted.name.as_str());
-        Err(format!(
-            "builder `{}` of scheduler `{}` wants lock `{wanted}`, and lock `{held}` is held until it ends: builds could wait for each other for ever; trigger it with `wait = false`, or give the lock to one of them only",
-            wanting.name, scheduler.name
-        ))
-    }
-
-    /// A lock of this build, or of one that waits for it.
-    fn lock_of_waiting(&self, build: &Build) -> Option<LockName> {
-        let mut waiting = vec![build.id];
-        let mut looked = 0;
-        while let Some(id) = waiting.get(looked).copied() {
-            looked += 1;
-            let Some(open) = self.builds.get(&id) else { continue };
-            if let Some(held) = open.build.locks.first() {
-                return Some(held.name.clone());
-            }
-            for set in open.build.buildsets() {
-                if let Some(Parent::Triggered(parent)) = self.buildsets.get(&set).and_then(|open| open.set.parent)
-                    && !waiting.contains(&parent)
-                    && self.builds.get(&parent).is_some_and(|open| awaited_sets(&open.build).contains(&set))
-                {
-                    waiting.push(parent);
-                }
-            }
-        }
-        None
-    }
-
     /// A buildset is complete; the build that triggered it hears of it.
     pub(crate) fn trigger_is_complete(&mut self, set: &Buildset, outcome: Outcome) {
         let Some(Parent::Triggered(id)) = set.parent else { return };
@@ -206,6 +173,14 @@ impl Engine {
             self.cancel_request(request, reason.to_owned());
         }
     }
+}
+
+/// Who has a lock must wait for no set: what that waits for, a lock or a worker, may be with those who wait for this one.
+fn check_locks(build: &Build, scheduler: &SchedulerName) -> Result<(), String> {
+    let Some((held, _)) = LockKey::of(build).next() else { return Ok(()) };
+    Err(format!(
+        "{held} is held until scheduler `{scheduler}` is through, and builds could wait for each other for ever: trigger it with `wait = false`, or from a step while the build has no lock"
+    ))
 }
 
 /// The sets that end with a build, of those that it has triggered.

@@ -4,7 +4,7 @@ use stampmill_engine::config::{Builder, Worker};
 use stampmill_engine::input::Force;
 use stampmill_engine::{Config, Effect, Input, Output, Write};
 use stampmill_model::{
-    Build, BuildEvent, BuildId, BuildOrder, BuildState, BuildsetId, Network, Outcome, Properties, Property,
+    Build, BuildEvent, BuildId, BuildOrder, BuildState, BuildsetId, LockState, Network, Outcome, Properties, Property,
     PropertySource, RequestId, RequestState, SeenChange, Step, StepState, Tier, WorkerInfo,
 };
 
@@ -35,6 +35,8 @@ fn a_request_is_given_to_a_worker_that_connects() {
         summary: String::new(),
         logs: Vec::new(),
         network: Network::default(),
+        locks: Vec::new(),
+        lock_state: LockState::Idle,
         state: StepState::Waiting,
     };
     let of_build = |value: serde_json::Value| Property { value, source: PropertySource::Build };

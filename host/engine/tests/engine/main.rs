@@ -19,6 +19,7 @@ mod retrying;
 mod scheduling;
 mod setup;
 mod sharing;
+mod step_locks;
 mod superseding;
 mod switching;
 mod triggering;

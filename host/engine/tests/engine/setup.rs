@@ -22,6 +22,7 @@ pub(crate) fn job(steps: &[&str]) -> Arc<Job> {
         config: serde_json::json!({ "command": ["true"] }),
         grant: Grant::default(),
         limits: stampmill_model::PluginLimits::default(),
+        locks: Vec::new(),
         when: None,
         halt_on_failure: true,
         flunk_on_failure: true,

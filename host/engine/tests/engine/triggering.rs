@@ -268,24 +268,15 @@ fn a_step_may_choose_versions_and_the_rest_is_what_the_build_has_checked_out() {
 }
 
 #[test]
-fn who_has_a_lock_does_not_wait_for_who_wants_one() {
-    let with = |builder: Builder, lock: &str| {
-        let uses = LockUse { name: lock.into(), access: LockAccess::Counting };
-        Builder { locks: vec![uses], ..builder }
-    };
+fn who_has_a_lock_waits_for_no_set() {
     let mut config = config();
-    config.locks = ["a", "b"].map(|name| Lock { name: name.into(), count: 5, scope: LockScope::Host }).to_vec();
-    config.builders[0] = with(config.builders[0].clone(), "a");
-    config.builders[1] = with(config.builders[1].clone(), "b");
-    config.builders[2] = granted(builder("html"), &["docs", "deploy"]);
+    config.locks = vec![Lock { name: "a".into(), count: 5, scope: LockScope::Host }];
+    config.builders[0].locks = vec![LockUse { name: "a".into(), access: LockAccess::Counting }];
     let mut world = building(config);
-    let says = refused(&mut world, 1, wish(0, "deploy"));
-    assert!(says.starts_with("builder `site` of scheduler `deploy` wants lock `b`, and lock `a` is held"), "{says}");
-    assert_eq!(told(&trigger(&mut world, 1, wish(1, "docs"))), ["1/1 on w1: set 2"], "which wants no lock");
-    let says = refused(&mut world, 2, wish(0, "deploy"));
-    assert!(says.contains("lock `a` is held"), "by the build that waits for this one: {says}");
-    let detached = TriggerWish { detached: true, ..wish(1, "deploy") };
-    assert_eq!(told(&trigger(&mut world, 2, detached)), ["2/1 on w1: set 3"], "nobody waits for it");
+    let says = refused(&mut world, 1, wish(0, "docs"));
+    assert!(says.starts_with("lock `a` is held until scheduler `docs` is through"), "{says}");
+    let detached = TriggerWish { detached: true, ..wish(1, "docs") };
+    assert_eq!(told(&trigger(&mut world, 1, detached)), ["1/1 on w1: set 2"], "nobody waits for it");
 }
 
 #[test]

@@ -135,6 +135,7 @@ impl Screen {
             }
             Told::Event(
                 BuildEvent::Accepted
+                | BuildEvent::LocksWanted { .. }
                 | BuildEvent::StepStarted { .. }
                 | BuildEvent::StepSummary { .. }
                 | BuildEvent::LogOpened { .. }

@@ -154,6 +154,7 @@ pub(super) struct Step {
     pub(super) flunk_on_warnings: bool,
     pub(super) warn_on_warnings: bool,
     pub(super) always_run: bool,
+    pub(super) locks: Vec<LockUse>,
     pub(super) timeout: Milliseconds,
 }
 

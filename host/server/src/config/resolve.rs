@@ -1,6 +1,7 @@
 //! From the file as written to what the host works with: names looked up, plugins found, everything that is wrong reported.
 
 mod building;
+mod locking;
 mod scheduling;
 mod warnings;
 
@@ -54,12 +55,13 @@ pub(super) fn resolve(file: File, bundled: &[Bundled], folder: &Path, lock: &Loc
     let codebases = file.codebases.and_then(|usage| checker.check(usage, uses::CODEBASES));
     let builder_names: Vec<String> = file.builders.iter().map(|builder| builder.name.value.clone()).collect();
     let (schedulers, filters) = scheduling::schedulers(file.schedulers, &builder_names, &checker);
-    let (jobs, steps) = building::jobs(file.jobs, &checker);
+    let lock_names: Vec<String> = file.locks.iter().map(|lock| lock.name.value.clone()).collect();
+    let (jobs, steps) = building::jobs(file.jobs, &lock_names, &checker);
     let worker_names: Vec<String> = file.workers.iter().map(|worker| worker.name.value.clone()).collect();
-    let locks: Vec<_> = file.locks.into_iter().map(building::lock).collect();
+    let locks: Vec<_> = file.locks.into_iter().map(locking::lock).collect();
     let builders = building::builders(
         file.builders,
-        &building::Known { jobs: &jobs, workers: &worker_names, locks: &locks },
+        &building::Known { jobs: &jobs, workers: &worker_names, locks: &lock_names },
         sink,
     );
     let projects = file.projects.into_iter().map(building::project).collect();

@@ -348,6 +348,8 @@ fn step(number: u32, name: &str, logs: &[&str], state: StepState) -> Step {
             }],
             unlisted: 3,
         },
+        locks: Vec::new(),
+        lock_state: LockState::Idle,
         state,
     }
 }

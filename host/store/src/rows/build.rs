@@ -99,7 +99,20 @@ pub(crate) struct StepRow {
     pub(crate) logs: Vec<String>,
     #[serde(default, skip_serializing_if = "blank")]
     pub(crate) network: NetworkRow,
+    #[serde(default, skip_serializing_if = "blank")]
+    pub(crate) locks: Vec<HeldLockRow>,
+    #[serde(default, skip_serializing_if = "blank")]
+    pub(crate) lock_state: LockStateRow,
     pub(crate) state: StepStateRow,
+}
+
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum LockStateRow {
+    #[default]
+    Idle,
+    Waiting,
+    Held,
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

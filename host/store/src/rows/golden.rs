@@ -81,6 +81,7 @@ fn cases() -> Vec<Case> {
         ("build-networked", networked_build()),
         ("build-merged", merged_build()),
         ("build-locked", locked_build()),
+        ("build-step-locked", step_locked_build()),
         ("build-triggering", triggering_build()),
     ] {
         let row = build_to_row(&build, &mut Vec::new());

@@ -1,7 +1,7 @@
 //! Locks, as decision 10 has them: who has one, and who stands in line for it.
 
 use stampmill_engine::config::{Builder, Lock};
-use stampmill_model::{Build, HeldLock, LockAccess, LockName, LockScope, Request, WorkerName};
+use stampmill_model::{Build, HeldLock, LockAccess, LockName, LockScope, LockState, Request, WorkerName};
 
 use super::{Facts, turn};
 
@@ -29,9 +29,22 @@ impl Facts {
     /// The open builds that have a lock.
     pub(crate) fn holders(&self, of: &Key) -> Vec<(&Build, LockAccess)> {
         let builds = self.said.open_builds();
-        let held = builds.flat_map(|build| build.locks.iter().map(move |lock| (build.as_ref(), lock)));
+        let held = builds.flat_map(|build| {
+            let steps = build.steps.iter().filter(|step| step.lock_state == LockState::Held);
+            build.locks.iter().chain(steps.flat_map(|step| &step.locks)).map(move |lock| (build.as_ref(), lock))
+        });
         let held = held.filter(|(build, lock)| key(&lock.name, lock.scope, &build.worker) == *of);
         held.map(|(build, lock)| (build, lock.access)).collect()
+    }
+
+    /// The open builds of which a step waits for a lock.
+    pub(crate) fn steps_in_line(&self, of: &Key) -> Vec<(&Build, LockAccess)> {
+        let waiting = self.said.open_builds().flat_map(|build| {
+            let steps = build.steps.iter().filter(|step| step.lock_state == LockState::Waiting);
+            steps.flat_map(|step| &step.locks).map(move |lock| (build.as_ref(), lock))
+        });
+        let waiting = waiting.filter(|(build, lock)| key(&lock.name, lock.scope, &build.worker) == *of);
+        waiting.map(|(build, lock)| (build, lock.access)).collect()
     }
 
     /// Who waits for a lock and has a worker that is there, busy or not, for which it would do; with those whose builder has no room for another
@@ -49,19 +62,29 @@ impl Facts {
         waiting.collect()
     }
 
-    /// Whether a request of a builder has to wait for a lock that it needs on a worker: because of those who have it and of all those who stand
-    /// in line before.
+    /// Whether a request of a builder has to wait for a lock that it needs on a worker: because of those who have it, of steps that wait for it and
+    /// of all those who stand in line before; or for one that a step of it will need, because of those in line before.
     pub(crate) fn is_locked(&self, request: &Request, builder: &Builder, worker: &WorkerName, with_full: bool) -> bool {
+        let before = |key: &Key| {
+            let line = self.line(key, with_full).into_iter();
+            let before = line.filter(|(before, _)| turn(before) < turn(request));
+            before.map(|(_, access)| access).collect::<Vec<_>>()
+        };
+        let of_steps = builder.job.locks_of_steps().filter_map(|wanted| self.lock(&wanted.name));
+        let mut of_steps = of_steps.map(|lock| key(&lock.name, lock.scope, worker));
         self.locks_of(builder).iter().any(|wanted| {
             let key = key(&wanted.name, wanted.scope, worker);
-            let held = self.holders(&key).into_iter().map(|(_, access)| access);
-            let line = self.line(&key, with_full);
-            let before = line.into_iter().filter(|(before, _)| turn(before) < turn(request)).map(|(_, access)| access);
-            let taken: Vec<_> = held.chain(before).collect();
+            let builds = self.holders(&key).into_iter().chain(self.steps_in_line(&key)).map(|(_, access)| access);
+            let taken: Vec<_> = builds.chain(before(&key)).collect();
             let count = self.lock(&wanted.name).map_or(0, |lock| lock.count);
             !has_room(&taken, wanted.access, count)
-        })
+        }) || of_steps.any(|key| !before(&key).is_empty())
     }
+}
+
+/// Whether a builder or a step of it wants a lock.
+pub(crate) fn wants_any(builder: &Builder) -> bool {
+    !builder.locks.is_empty() || builder.job.locks_of_steps().next().is_some()
 }
 
 /// Whether one more can have a lock beside others.

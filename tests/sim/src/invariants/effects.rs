@@ -42,6 +42,10 @@ impl Invariant for Effects {
                 let kept = usize::try_from(*number).ok().and_then(|number| it.triggers.get(number));
                 it.worker == *worker && kept.is_some_and(|kept| kept.buildset() == set_of(state))
             }),
+            // The step may be over by now.
+            Effect::TellLocks { worker, build, step } => durable.builds.get(build).is_none_or(|it| {
+                it.worker == *worker && it.steps.get(*step as usize).is_some_and(|step| !step.locks.is_empty())
+            }),
             Effect::Report { notice } => {
                 !facts.said.notices.contains_key(&notice.id)
                     || durable.notices.get(&notice.id).is_some_and(|it| it.attempt >= notice.attempt)

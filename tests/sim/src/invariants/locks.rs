@@ -27,6 +27,14 @@ fn takes(facts: &Facts, build: &Build) -> Finding {
     let (id, wanted) = (build.id, facts.locks_of(builder));
     expect(build.locks == wanted, || format!("build {id} needs {wanted:?} and has {:?}", build.locks))?;
     let started = &facts.said.requests[&build.request];
+    for wanted in builder.job.locks_of_steps() {
+        let Some(lock) = facts.lock(&wanted.name) else { continue };
+        let line = facts.line(&key(&lock.name, lock.scope, &build.worker), false);
+        let passed = line.iter().find(|(before, _)| turn(before) < turn(started));
+        expect(passed.is_none(), || {
+            format!("build {id} begins, of which a step wants lock {}, for which {passed:?} stands before", lock.name)
+        })?;
+    }
     for lock in &build.locks {
         let key = key(&lock.name, lock.scope, &build.worker);
         let count = facts.lock(&lock.name).map_or(0, |lock| lock.count);

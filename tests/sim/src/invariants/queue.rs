@@ -1,6 +1,7 @@
 //! What starts is the earliest that can, and nothing waits that could start.
 
 use super::{Finding, Invariant, expect};
+use crate::facts::locks::wants_any;
 use crate::facts::{Facts, Step, turn};
 
 pub(super) struct Queue;
@@ -26,7 +27,7 @@ impl Invariant for Queue {
             for build in step.started() {
                 let started = &facts.said.requests[&build.request];
                 // Of two projects that share, the shares decide; and who was before it in the line for a lock may have started later.
-                let is_before = !facts.is_sharing() || build.project == builder.project && builder.locks.is_empty();
+                let is_before = !facts.is_sharing() || build.project == builder.project && !wants_any(builder);
                 let is_passed = is_before
                     && turn(waiting) < turn(started)
                     && can(&build.worker)

@@ -7,6 +7,7 @@ use stampmill_engine::config::Builder;
 use stampmill_model::{Build, Request, Steady};
 
 use super::{Finding, Invariant, expect};
+use crate::facts::locks::wants_any;
 use crate::facts::{Facts, Step};
 use crate::records::{Written, is_open, is_waiting};
 
@@ -173,6 +174,6 @@ fn waits_for<'a>(facts: &'a Facts, request: &Request, build: &Build) -> Option<&
 
 /// Whether a request that still waits could have started instead of a build. Of those that want locks nobody says so: the line may have moved since.
 fn could_start(facts: &Facts, request: &Request, build: &Build) -> bool {
-    waits_for(facts, request, build).is_some_and(|builder| builder.locks.is_empty())
+    waits_for(facts, request, build).is_some_and(|builder| !wants_any(builder))
         && !facts.is_barred(request.id, &build.worker)
 }

@@ -68,10 +68,8 @@ fn made(facts: &Facts, set: &Buildset) -> Finding {
     expect(!gains, || format!("build {id} is not trusted, and what it triggers is: {set:?}"))?;
     let (depth, most) = (set.depth, facts.config.limits.trigger_depth);
     expect((1..=most).contains(&depth), || format!("buildset {} is {depth} deep, the most is {most}", set.id))?;
-    let has_locks = !build.locks.is_empty() && !trigger.detached;
-    let wants = set.requests.iter().filter_map(|request| facts.builder(&facts.said.requests[request].builder));
-    let wants_locks = wants.flat_map(|builder| &builder.locks).count() > 0;
-    expect(!(has_locks && wants_locks), || format!("build {id} has locks and waits for {set:?}, which wants some"))
+    let is_awaited_with_locks = !build.locks.is_empty() && !trigger.detached;
+    expect(!is_awaited_with_locks, || format!("build {id} has locks and waits for {set:?}"))
 }
 
 /// Whatever has become of a trigger the worker is told in the same step, unless the build has ended in it.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// A lock that a build has.
+/// A lock of a build or a step.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct HeldLock {
     pub name: String,

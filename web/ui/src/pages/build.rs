@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 use stampmill_model::{
-    Build, BuildId, BuildState, LogName, Outcome, PersonId, Step, StepState, Trigger, TriggerState, Wall,
+    Build, BuildId, BuildState, LockState, LogName, Outcome, PersonId, Step, StepState, Trigger, TriggerState, Wall,
 };
 use stampmill_service::accounts::wall_now;
 use stampmill_service::{Action, BuildPage, Lines, Reading, ServiceError};
@@ -163,6 +163,11 @@ fn step_row(build: &Build, step: &Step, tail: Option<&Tail>, now: Wall) -> Marku
             div.row {
                 (words::badge(words::step_word(&step.state)))
                 strong { (step.name) }
+                @match step.lock_state {
+                    LockState::Waiting => span.summary { "waits for " (locks_of(step)) },
+                    LockState::Held => span.chip title="what it has while it runs" { (locks_of(step)) },
+                    LockState::Idle => {}
+                }
                 @if !step.summary.is_empty() && step.summary != step.name { span.summary { (words::shortened(&step.summary, 200)) } }
                 span.grow {}
                 @for log in &step.logs { a.log href=(words::log_address(build.id, step.number, log)) { (log) } " " }
@@ -175,6 +180,11 @@ fn step_row(build: &Build, step: &Step, tail: Option<&Tail>, now: Wall) -> Marku
             @if let Some(tail) = tail { (tail_of(build, tail)) }
         }
     }
+}
+
+fn locks_of(step: &Step) -> String {
+    let names: Vec<_> = step.locks.iter().map(|lock| lock.name.as_str()).collect();
+    format!("{} {}", if names.len() == 1 { "lock" } else { "locks" }, names.join(", "))
 }
 
 fn tail_of(build: &Build, tail: &Tail) -> Markup {

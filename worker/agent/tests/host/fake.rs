@@ -270,6 +270,7 @@ pub(crate) fn shell(digest: &str, name: &str, command: &[&str]) -> StepPlan {
         grant: Grant { command: vec!["*".to_owned()], ..Grant::default() },
         limits: PluginLimits::default(),
         when: None,
+        locks: Vec::new(),
         halt_on_failure: true,
         flunk_on_failure: true,
         warn_on_failure: true,

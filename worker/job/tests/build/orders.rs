@@ -18,6 +18,7 @@ pub(crate) fn step(name: &str) -> StepPlan {
         config: json!({}),
         grant: Grant::default(),
         limits: PluginLimits::default(),
+        locks: Vec::new(),
         when: None,
         halt_on_failure: true,
         flunk_on_failure: true,

@@ -39,6 +39,7 @@ fn step(table: &mut Table<'_>, job: &str) -> Option<Step> {
     let flunk_on_warnings = flag(table, "flunk-on-warnings", false);
     let warn_on_warnings = flag(table, "warn-on-warnings", true);
     let always_run = flag(table, "always-run", false);
+    let locks = lock_uses(table);
     let timeout = table.duration("timeout", Milliseconds(1)).map_or(limits::STEP_TIMEOUT, |at| at.value);
     let mut usage = usage?;
     let unnamed = given.is_none();
@@ -55,6 +56,7 @@ fn step(table: &mut Table<'_>, job: &str) -> Option<Step> {
         flunk_on_warnings,
         warn_on_warnings,
         always_run,
+        locks,
         timeout,
     })
 }

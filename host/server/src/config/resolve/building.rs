@@ -7,19 +7,22 @@ use serde_json::Value;
 use stampmill_engine::config as engine;
 use stampmill_model::{Job, PluginRef, PropertySource, StepPlan};
 
-use super::{known, with_source};
+use super::{known, locking, with_source};
 use crate::config::finding::{Problem, Sink};
-use crate::config::reader::At;
 use crate::config::uses::{self, Checker};
 use crate::config::{PluginUse, raw};
 
-pub(super) fn jobs(jobs: Vec<raw::Job>, checker: &Checker<'_>) -> (BTreeMap<String, Arc<Job>>, Vec<PluginUse>) {
+pub(super) fn jobs(
+    jobs: Vec<raw::Job>,
+    locks: &[String],
+    checker: &Checker<'_>,
+) -> (BTreeMap<String, Arc<Job>>, Vec<PluginUse>) {
     let mut resolved = BTreeMap::new();
     let mut uses = Vec::new();
     for job in jobs {
         check_directories(&job, checker.sink);
         let steps: Vec<(StepPlan, PluginUse)> =
-            job.steps.into_iter().filter_map(|planned| step(planned, checker)).collect();
+            job.steps.into_iter().filter_map(|planned| step(planned, locks, checker)).collect();
         let (plans, step_uses): (Vec<StepPlan>, Vec<PluginUse>) = steps.into_iter().unzip();
         uses.extend(step_uses);
         let name = job.name.value;
@@ -48,13 +51,14 @@ fn check_directories(job: &raw::Job, sink: &Sink) {
     }
 }
 
-fn step(step: raw::Step, checker: &Checker<'_>) -> Option<(StepPlan, PluginUse)> {
+fn step(step: raw::Step, locks: &[String], checker: &Checker<'_>) -> Option<(StepPlan, PluginUse)> {
     if let Some(when) = &step.when
         && let Err(error) = stampmill_job::check_expression(&when.value)
     {
         let problem = Problem::error(when.span.clone(), format!("`when` of {}: {error}", step.usage.what));
         checker.sink.report(problem.label("no condition"));
     }
+    let locks = locking::uses(step.locks, &step.usage.what, locks, checker.sink);
     let usage = checker.check(step.usage, uses::STEP)?;
     let plan = StepPlan {
         name: step.name.value,
@@ -62,6 +66,7 @@ fn step(step: raw::Step, checker: &Checker<'_>) -> Option<(StepPlan, PluginUse)>
         config: usage.config.clone(),
         grant: usage.grant.clone(),
         limits: usage.limits,
+        locks,
         when: step.when.map(|when| when.value),
         halt_on_failure: step.halt_on_failure,
         flunk_on_failure: step.flunk_on_failure,
@@ -78,22 +83,23 @@ fn step(step: raw::Step, checker: &Checker<'_>) -> Option<(StepPlan, PluginUse)>
 pub(super) struct Known<'a> {
     pub(super) jobs: &'a BTreeMap<String, Arc<Job>>,
     pub(super) workers: &'a [String],
-    pub(super) locks: &'a [engine::Lock],
+    pub(super) locks: &'a [String],
 }
 
 pub(super) fn builders(builders: Vec<raw::Builder>, known_names: &Known<'_>, sink: &Sink) -> Vec<engine::Builder> {
     let Known { jobs, workers, locks } = known_names;
     let job_names: Vec<String> = jobs.keys().cloned().collect();
-    let lock_names: Vec<String> = locks.iter().map(|lock| lock.name.to_string()).collect();
     let mut resolved = Vec::new();
+    let mut places = Vec::new();
     for builder in builders {
         let what = format!("builder `{}`", builder.name.value);
         let names = builder.worker_names.into_iter().filter(|name| known(name, &what, "worker", workers, sink));
         let names = names.map(|name| name.value.into()).collect();
         let tags = builder.worker_tags.into_iter().map(|tag| tag.value).collect();
-        let locks = lock_uses(builder.locks, &what, &lock_names, sink);
+        let locks = locking::uses(builder.locks, &what, locks, sink);
         known(&builder.job, &what, "job", &job_names, sink);
         let Some(job) = jobs.get(&builder.job.value) else { continue };
+        places.push(builder.name.with(()));
         resolved.push(engine::Builder {
             name: builder.name.value.into(),
             project: builder.project,
@@ -107,28 +113,8 @@ pub(super) fn builders(builders: Vec<raw::Builder>, known_names: &Known<'_>, sin
             properties: with_source(builder.properties, &PropertySource::Builder),
         });
     }
+    locking::check_order(&resolved, &places, sink);
     resolved
-}
-
-fn lock_uses(uses: Vec<raw::LockUse>, what: &str, locks: &[String], sink: &Sink) -> Vec<engine::LockUse> {
-    let mut seen: BTreeMap<String, At<()>> = BTreeMap::new();
-    let mut resolved = Vec::new();
-    for raw::LockUse { name, access } in uses {
-        known(&name, what, "lock", locks, sink);
-        if let Some(first) = seen.get(&name.value) {
-            let problem = Problem::error(name.span.clone(), format!("lock `{}` stands twice in {what}", name.value));
-            let problem = problem.label("the second").also(first.span.clone(), "the first");
-            sink.report(problem.mend("a build takes a lock once: leave one of them out"));
-            continue;
-        }
-        seen.insert(name.value.clone(), name.with(()));
-        resolved.push(engine::LockUse { name: name.value.into(), access });
-    }
-    resolved
-}
-
-pub(super) fn lock(lock: raw::Lock) -> engine::Lock {
-    engine::Lock { name: lock.name.value.into(), count: lock.count, scope: lock.scope }
 }
 
 pub(super) fn project(project: raw::Project) -> engine::Project {

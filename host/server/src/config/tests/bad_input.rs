@@ -369,6 +369,43 @@ fn a_project_that_can_not_be_meant_is_shown() {
     only(&with_builder(&format!("{project}{project}")), (4, 8), "two projects are named `app`", "another name");
 }
 
+/// Builders `a`, `b`, … with a lock from the start each, whose steps want others.
+fn locking(builders: &[(&str, &str)]) -> String {
+    let mut text = "[[worker]]\nname = \"w\"\n".to_owned();
+    for name in ["x", "y", "z"] {
+        text += &format!("[[lock]]\nname = \"{name}\"\n");
+    }
+    for (name, (has, wants)) in ["a", "b", "c"].iter().zip(builders) {
+        text += &format!(
+            "[[job]]\nname = \"{name}\"\n[[job.step]]\nname = \"s\"\nplugin = \"shell\"\nconfig = {{ command = [\"make\"] }}\n\
+            grant = {{ command = [\"make\"] }}\nlocks = [{wants}]\n[[builder]]\nname = \"{name}\"\njob = \"{name}\"\nlocks = [{has}]\n"
+        );
+    }
+    text
+}
+
+#[test]
+fn locks_that_builds_could_wait_for_in_a_circle_are_refused_and_others_are_not() {
+    let [x, y, z] = ["x", "y", "z"].map(|name| format!("{{ name = {name:?} }}"));
+    let text = |builders: &[(&str, &str)]| locking(builders);
+    assert_eq!(warnings(&text(&[(&x, &y), (&y, &z), (&x, &z)])).len(), 0);
+    assert_eq!(warnings(&text(&[("", &x), ("", &y), (&z, &format!("{x}, {y}"))])).len(), 0);
+    let mend = "or its steps all of it";
+    let itself = "builder `a` has lock `x` while its step `s` waits for lock `x`";
+    only(&text(&[(&x, &x)]), (17, 8), itself, mend);
+    let circle = "wait for each other for ever: builder `a` has lock `x` while its step `s` waits for lock `y`; builder `b` has lock `y` while its step `s` waits for lock `x`";
+    only(&text(&[(&x, &y), (&y, &x)]), (17, 8), circle, mend);
+    // Who wants both may stand before who wants one, and wait for the other.
+    let together = format!("{x}, {y}");
+    only(
+        &text(&[(&x, &y), ("", &together)]),
+        (17, 8),
+        "builder `a` has lock `x` while its step `s` waits for lock `y`",
+        mend,
+    );
+    only(&text(&[("", "{ name = \"w\" }")]), (15, 19), "unknown lock `w` in step `s` of job `a`", "");
+}
+
 #[test]
 fn a_lock_that_can_not_be_meant_is_shown() {
     let lock = "[[lock]]\nname = \"db\"\n";
