@@ -8,13 +8,18 @@ use stampmill_model::{ChangeId, SourceStamp};
 use super::stamps;
 use crate::Engine;
 use crate::config::{CodebaseDefault, Scheduler, SchedulerKind};
+use crate::intake::OpenChange;
 use crate::outbox::Key;
 use crate::output::{LastSeen, SchedulerState};
 
 impl Engine {
     /// A change that a scheduler does not ignore is its codebase's last one, unless a later one was judged before it.
     pub(crate) fn note_last_seen(&mut self, scheduler: &Scheduler, id: ChangeId) {
-        let Some(open) = self.changes.get(&id).filter(|_| scheduler.absolute_stamps) else { return };
+        if !scheduler.absolute_stamps {
+            return;
+        }
+        let is_its_branch = |open: &&OpenChange| branch_of(&scheduler.kind) == Some(open.change.seen.branch.as_deref());
+        let Some(open) = self.changes.get(&id).filter(is_its_branch) else { return };
         let codebase = open.change.codebase.clone().unwrap_or_default();
         let state = self.schedulers.entry(scheduler.name.clone()).or_default();
         if state.last_seen.get(&codebase).is_some_and(|last| last.change > id) {

@@ -141,3 +141,12 @@ fn a_night_in_any_case_builds_what_was_seen_last() {
         (2, vec!["app stable latest".into(), "core main c1".into()])
     );
 }
+
+#[test]
+fn a_scheduler_without_a_branch_of_its_own_keeps_nothing_that_a_start_would_throw_away() {
+    let kind = SchedulerKind::AnyBranch { branches: None, stable_for: None };
+    let mut world = World::new(config(absolute(scheduler("any", kind, &["linux"]))));
+    push(&mut world, "app", seen("ann", "a1"));
+    assert!(world.store.schedulers.values().all(|state| state.last_seen.is_empty()));
+    assert_eq!(world.restart(), []);
+}
