@@ -7,13 +7,14 @@ use std::process::ExitCode;
 const PREFIX: &str = "stampmill-plugin-";
 
 /// In the order in which data flows.
-const PLUGINS: [&str; 12] = [
+const PLUGINS: [&str; 13] = [
     "stampmill-plugin-git-poller",
     "stampmill-plugin-hook",
     "stampmill-plugin-github-hook",
     "stampmill-plugin-repository-map",
     "stampmill-plugin-path-filter",
     "stampmill-plugin-change-filter",
+    "stampmill-plugin-merge-by-property",
     "stampmill-plugin-git",
     "stampmill-plugin-shell",
     "stampmill-plugin-set-property",

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use stampmill_model::{
-    BuildId, BuilderName, Buildset, BuildsetId, BuildsetState, ChangeId, Outcome, Parent, Properties, Request,
-    RequestId, RequestState, SchedulerName, SourceStamp, WorkerName,
+    BuildId, BuilderName, Buildset, BuildsetId, BuildsetState, ChangeId, MergeKey, Outcome, Parent, Properties,
+    Request, RequestId, RequestState, SchedulerName, SourceStamp, WorkerName,
 };
 
 use crate::Engine;
@@ -16,6 +16,7 @@ use crate::merging::Kin;
 use crate::outbox::Key;
 use crate::output::{Subject, Write};
 use crate::queue::Lane;
+use crate::timers::Timer;
 
 /// A buildset of which some request is not complete.
 #[derive(Clone, Debug)]
@@ -121,6 +122,7 @@ impl Engine {
             submitted_at: self.now.wall,
             attempts: 0,
             losses: 0,
+            merge_key: MergeKey::Unasked,
             state: RequestState::AwaitingApproval,
         };
         self.requests.insert(id, Arc::new(request));
@@ -138,26 +140,30 @@ impl Engine {
         }
     }
 
-    /// Puts a request in the queue.
+    /// Puts a request in the queue, as soon as it is known with which others it may share a build.
     pub(crate) fn queue_request(&mut self, id: RequestId) {
         let Some(request) = self.requests.get_mut(&id) else { return };
         Arc::make_mut(request).state = RequestState::Pending;
         let request = Arc::clone(request);
-        self.enqueue(&request);
         self.outbox.mark(Key::Request(id));
-        self.wake_request(id);
+        if self.wants_merge_key(&request) {
+            self.ask_merge_key(id);
+        } else {
+            self.enqueue(&request);
+            self.wake_request(id);
+        }
     }
 
     /// Puts a request that waits in its place.
     pub(crate) fn enqueue(&mut self, request: &Request) {
-        let kin = self.buildsets.get(&request.buildset).and_then(|open| open.kin.clone());
-        self.queue.insert(request, kin, self.group_of(&Lane::of(request)));
+        self.queue.insert(request, self.kin_of(request), self.group_of(&Lane::of(request)));
     }
 
     /// A request is complete, with the end of a build or without one; the set's notices follow from it.
     pub(crate) fn complete_request(&mut self, id: RequestId, end: End) {
         let Some(request) = self.requests.get_mut(&id) else { return };
         self.queue.remove(request);
+        self.timers.cancel(&Timer::MergeKey(id));
         let has_waited = request.state == RequestState::Pending;
         let (outcome, build, reason) = match end {
             End::Built(build, outcome) => (outcome, Some(build), String::new()),

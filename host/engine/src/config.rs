@@ -190,8 +190,8 @@ pub struct Builder {
     pub workers: WorkerChoice,
     /// At most this many builds of it at once; `None` leaves it to the workers.
     pub max_builds: Option<u32>,
-    /// Whether requests of it that want the same share a build.
-    pub merge: bool,
+    /// Which of its requests share a build.
+    pub merge: Merge,
     /// What its builds must have while they run, each lock once.
     pub locks: Vec<LockUse>,
     /// The least that a worker's isolation must give.
@@ -200,6 +200,17 @@ pub struct Builder {
     pub retry: Retry,
     /// Properties of its builds.
     pub properties: Properties,
+}
+
+/// Which requests of a builder share a build.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Merge {
+    /// None.
+    Never,
+    /// Those that want the same, by the rule.
+    Alike,
+    /// Of those the ones to which its merge plugin gives the same key.
+    ByPlugin,
 }
 
 /// What the builds of a project may have of the workers.

@@ -1,6 +1,6 @@
 //! Why a request waits, from the engine's state.
 
-use stampmill_model::{BuildId, BuildState, Request, RequestId, RequestState, WorkerName};
+use stampmill_model::{BuildId, BuildState, MergeKey, Request, RequestId, RequestState, WorkerName};
 
 use crate::Engine;
 use crate::config::{Builder, Worker};
@@ -50,6 +50,11 @@ impl Obstacle {
     }
 }
 
+/// What a merge plugin has said of a request, to be added to a sentence.
+fn said_of_merging(request: &Request) -> String {
+    request.merge_key.in_words().map(|words| format!("; {words}")).unwrap_or_default()
+}
+
 impl Engine {
     /// Why an open request waits; `None` for one that is not open.
     #[must_use]
@@ -63,7 +68,8 @@ impl Engine {
             }),
             RequestState::Pending => Some(self.explain_pending(request)),
             RequestState::Building(build) => {
-                let summary = format!("{}{}", self.explain_build(build), self.company(build, request.id));
+                let company = self.company(build, request.id);
+                let summary = format!("{}{company}{}", self.explain_build(build), said_of_merging(request));
                 Some(Explanation { summary, position: None, workers: Vec::new() })
             }
             RequestState::Complete { .. } => None,
@@ -78,9 +84,14 @@ impl Engine {
                 format!("builder `{builder}` is no longer configured; configure it again or cancel the request");
             return Explanation { summary, position, workers: Vec::new() };
         };
+        if request.merge_key == MergeKey::Awaited {
+            let builder = &builder.name;
+            let summary = format!("the merge plugin of builder `{builder}` has not answered yet");
+            return Explanation { summary, position: None, workers: Vec::new() };
+        }
         let obstacles: Vec<_> =
             self.config.workers.iter().map(|worker| self.obstacle(request, builder, worker)).collect();
-        let summary = self.summary(request, builder, &obstacles);
+        let summary = format!("{}{}", self.summary(request, builder, &obstacles), said_of_merging(request));
         let names = self.config.workers.iter().map(|worker| worker.name.clone());
         let workers = names.zip(obstacles.iter().map(Obstacle::text)).collect();
         Explanation { summary, position, workers }

@@ -80,6 +80,14 @@ pub enum Input {
         result: Result<Vec<(Verdict, String)>, Trouble>,
     },
 
+    /// The merge plugin of a builder has looked at a request. Only the first answer counts, and none that comes too late.
+    MergeKeyFound {
+        /// Which request.
+        request: RequestId,
+        /// `None` means that it shares a build with nobody.
+        result: Result<Option<String>, Trouble>,
+    },
+
     /// A person forces a build.
     Forced {
         /// What they want.

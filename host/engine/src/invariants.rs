@@ -2,16 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::Arc;
 
-use stampmill_model::{BuildState, BuildsetState, LockAccess, LockState, Parent, RequestState, TriggerState};
+use stampmill_model::{BuildState, BuildsetState, LockAccess, LockState, MergeKey, Parent, RequestState, TriggerState};
 
 use crate::Engine;
 use crate::buildset::{changes_of, outcome_of};
 use crate::config::{Scheduler, SchedulerKind};
 use crate::intake::Phase;
 use crate::locks::LockKey;
-use crate::merging::Kin;
 use crate::output::NoticeState;
 use crate::queue::{Lane, Queue};
 use crate::scheduling::{is_waiting, takes_changes};
@@ -77,9 +75,14 @@ fn requests_and_builds(engine: &Engine, found: &mut Findings) {
     }
     let mut queue = Queue::default();
     for request in engine.requests.values().filter(|request| request.state == RequestState::Pending) {
-        let set = engine.buildsets.get(&request.buildset);
-        let kin = set.and_then(|open| Kin::of(&open.set)).map(Arc::new);
-        queue.insert(request, kin, engine.group_of(&Lane::of(request)));
+        let is_asked_about = engine.timers.due(&Timer::MergeKey(request.id)).is_some();
+        let is_awaited = request.merge_key == MergeKey::Awaited;
+        found.expect(is_asked_about == is_awaited, || {
+            format!("the merge key of request {} is awaited: {is_awaited}, not {is_asked_about}", request.id)
+        });
+        if !is_awaited {
+            queue.insert(request, engine.kin_of(request), engine.group_of(&Lane::of(request)));
+        }
     }
     found.expect(engine.queue == queue, || "the queue is not the pending requests".to_owned());
     found.expect(!engine.is_idle_without_need(), || "a request waits though it could start".to_owned());
@@ -97,8 +100,7 @@ fn merging(engine: &Engine, found: &mut Findings) {
         found.expect(once.len() == requests.len(), || format!("build {id} answers a request twice"));
         let lanes: BTreeSet<_> = requests.iter().map(|request| Lane::of(request)).collect();
         found.expect(lanes.len() == 1, || format!("build {id} answers requests of {lanes:?}"));
-        let sets = requests.iter().map(|request| engine.buildsets.get(&request.buildset));
-        let kin: BTreeSet<_> = sets.map(|open| open.and_then(|open| Kin::of(&open.set))).collect();
+        let kin: BTreeSet<_> = requests.iter().map(|request| engine.kin_of(request)).collect();
         let are_kin = kin.len() == 1 && !kin.contains(&None);
         found.expect(are_kin, || format!("build {id} answers requests that do not belong together: {kin:?}"));
     }

@@ -5,7 +5,8 @@
 //! [`Input::Tick`] if nothing else happens.
 //!
 //! The borders are [`config`] with [`form`], [`input`], [`output`] and [`snapshot`]. Behind them, in the order of the data: `intake` takes changes in,
-//! `scheduling` decides on them, `buildset` makes requests, `superseding` ends those that newer ones replace, `queue` orders them, `merging` says which share a build, `locks` which
+//! `scheduling` decides on them, `buildset` makes requests, `superseding` ends those that newer ones replace, `merge_keys` has plugins say which may
+//! share a build, `queue` orders them, `merging` says which share one, `locks` which
 //! must not run at once, `pools` who has room, `shares` which project is next, `assign` gives them to
 //! `workers`, `build` follows each build, `report` tells the world. `timers` drive all of it, [`explain`] says why, [`invariants`] says what must hold after every input.
 
@@ -26,6 +27,7 @@ mod limits;
 mod load;
 mod locks;
 mod lookup;
+mod merge_keys;
 mod merging;
 mod outbox;
 mod pools;
@@ -166,6 +168,7 @@ impl Engine {
             }
             Input::CodebaseFound { change, result } => self.codebase_found(change, result),
             Input::Judged { scheduler, change, result } => self.judged(&scheduler, change, result),
+            Input::MergeKeyFound { request, result } => self.merge_key_found(request, result),
             Input::WorkerConnected { worker, info, builds } => self.worker_connected(&worker, info, builds),
             Input::WorkerLeaves { worker } => self.worker_leaves(&worker),
             Input::WorkerLeft { worker, goodbye } => self.worker_left(&worker, goodbye),

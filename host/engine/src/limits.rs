@@ -24,6 +24,9 @@ pub(crate) const BATCH_CHANGES_MOST: usize = 10_000;
 /// Requests that share one build: the build's row names each, and is written anew with each news of a step.
 pub(crate) const MERGED_MOST: usize = 200;
 
+/// How long a request waits for its merge plugin before it is built by itself. A call ends after a second; this is for answers that are lost.
+pub(crate) const MERGE_KEY_WAIT: Milliseconds = Milliseconds::from_seconds(60);
+
 /// What a project is charged for each build beside its time: builds that start at one moment would else all be one project's.
 pub(crate) const START_COSTS: Milliseconds = Milliseconds::from_seconds(1);
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use stampmill_model::{Build, Buildset, Now, RequestState};
+use stampmill_model::{Build, Buildset, MergeKey, Now, Request, RequestState};
 
 use crate::Engine;
 use crate::assign::Wake;
@@ -134,7 +134,8 @@ impl Engine {
             }
             waiting.push(Arc::clone(request));
         }
-        waiting.iter().for_each(|request| self.enqueue(request));
+        let is_in_queue = |request: &&Arc<Request>| request.merge_key != MergeKey::Awaited;
+        waiting.iter().filter(is_in_queue).for_each(|request| self.enqueue(request));
     }
 
     fn hold_changes(&mut self) {
@@ -160,6 +161,7 @@ impl Engine {
         self.sync_periodic();
         self.sync_nightly();
         self.serve_step_lines();
+        self.sync_merge_keys();
         self.reconsider_changes();
     }
 }

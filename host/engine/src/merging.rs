@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use stampmill_model::{
-    Build, BuildId, Buildset, ChangeId, Merged, Parent, PropertySource, RequestId, SchedulerName, SourceStamp,
-    WorkerName,
+    Build, BuildId, Buildset, ChangeId, MergeKey, Merged, Parent, PropertySource, Request, RequestId, SchedulerName,
+    SourceStamp, WorkerName,
 };
 
 use crate::Engine;
 use crate::buildset::{End, changes_of};
-use crate::config::Builder;
+use crate::config::{Builder, Merge};
 use crate::limits::{BATCH_CHANGES_MOST, MERGED_MOST, REASONS_MOST};
 use crate::outbox::Key;
 use crate::properties::layered;
@@ -23,6 +23,8 @@ pub(crate) struct Kin {
     sources: Vec<Source>,
     /// Name, source and JSON text of each property that no change has set.
     properties: Vec<(String, PropertySource, String)>,
+    /// What the merge plugin of the builder has given each of them.
+    key: Option<String>,
 }
 
 /// What the stamps of one codebase have in common.
@@ -63,7 +65,7 @@ impl Kin {
         let properties = set.properties.iter().filter(|(_, property)| property.source != PropertySource::Change);
         let properties =
             properties.map(|(name, property)| (name.clone(), property.source.clone(), property.value.to_string()));
-        Some(Self { scheduler: set.scheduler.clone(), sources, properties: properties.collect() })
+        Some(Self { scheduler: set.scheduler.clone(), sources, properties: properties.collect(), key: None })
     }
 }
 
@@ -124,10 +126,29 @@ fn joined_reason<'a>(reasons: impl Iterator<Item = &'a str>) -> String {
 }
 
 impl Engine {
+    /// What a request has in common with those that it could share a build with, if there can be any.
+    pub(crate) fn kin_of(&self, request: &Request) -> Option<Arc<Kin>> {
+        let kin = self.buildsets.get(&request.buildset)?.kin.as_ref()?;
+        match &request.merge_key {
+            MergeKey::Unasked => Some(Arc::clone(kin)),
+            MergeKey::Given(key) => Some(Arc::new(Kin { key: Some(key.clone()), ..(**kin).clone() })),
+            MergeKey::Awaited | MergeKey::Alone | MergeKey::Failed(_) => None,
+        }
+    }
+
     /// The requests that share the build of the first of them on this worker, in the order of their turn.
     pub(crate) fn sharing(&self, first: RequestId, builder: &Builder, worker: &WorkerName) -> Vec<RequestId> {
         let mut sharing = vec![first];
-        let Some(request) = self.requests.get(&first).filter(|_| builder.merge) else { return sharing };
+        let Some(request) = self.requests.get(&first) else { return sharing };
+        let may_share = match builder.merge {
+            Merge::Never => false,
+            Merge::Alike => true,
+            // One that waited already when the plugin was configured was never shown to it.
+            Merge::ByPlugin => request.merge_key.given().is_some(),
+        };
+        if !may_share {
+            return sharing;
+        }
         let changes_of = |id: &RequestId| {
             let set = self.requests.get(id).and_then(|request| self.buildsets.get(&request.buildset));
             set.map(|open| changes_of(&open.set.stamps)).unwrap_or_default()

@@ -181,6 +181,13 @@ pub enum Effect {
         /// Which change.
         change: Arc<Change>,
     },
+    /// Ask the merge plugin of a request's builder; answered by `Input::MergeKeyFound`.
+    AskMergeKey {
+        /// Which request.
+        request: Arc<Request>,
+        /// Its set.
+        set: Arc<Buildset>,
+    },
     /// Give a build to a worker; answered by `Input::BuildTold`. A worker that has it already ignores it.
     Dispatch {
         /// Which worker.

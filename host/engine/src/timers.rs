@@ -25,6 +25,8 @@ pub(crate) enum Timer {
     Periodic(SchedulerName),
     /// A worker has been away for too long.
     WorkerLost(WorkerName),
+    /// A merge plugin has taken too long over a request.
+    MergeKey(RequestId),
     /// A worker that declined a request may be asked again.
     Bar(RequestId, WorkerName),
     /// Try a notice again.
@@ -109,6 +111,7 @@ impl Engine {
                 Timer::Batch(scheduler, branch) => self.fire_batch(&scheduler, branch.as_deref()),
                 Timer::Periodic(scheduler) => self.fire_periodic(&scheduler),
                 Timer::WorkerLost(worker) => self.lose_worker(&worker),
+                Timer::MergeKey(request) => self.merge_key_is_late(request),
                 Timer::Bar(request, _) => self.wake_request(request),
                 Timer::Report(notice) => self.report_again(notice),
             }

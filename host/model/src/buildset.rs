@@ -84,8 +84,48 @@ pub struct Request {
     pub attempts: u32,
     /// How many of them were lost, or failed for a cause that is tried again: a build whose worker was stopped in order is not one.
     pub losses: u32,
+    /// What the merge plugin of its builder says of it.
+    pub merge_key: MergeKey,
     /// How far it is.
     pub state: RequestState,
+}
+
+/// What a merge plugin says of a request: with which others it may share a build, beside what the rule of merging asks for.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum MergeKey {
+    /// Nobody was asked: its builder has no such plugin, or the rule lets it share with nobody.
+    #[default]
+    Unasked,
+    /// There is no answer yet, for which the request waits.
+    Awaited,
+    /// With those alone that have the same.
+    Given(String),
+    /// With nobody.
+    Alone,
+    /// With nobody, as the plugin did not answer, for this reason.
+    Failed(String),
+}
+
+impl MergeKey {
+    /// The key, where the plugin has given one.
+    #[must_use]
+    pub fn given(&self) -> Option<&str> {
+        match self {
+            Self::Given(key) => Some(key),
+            Self::Unasked | Self::Awaited | Self::Alone | Self::Failed(_) => None,
+        }
+    }
+
+    /// In words for people; nothing where nobody was asked or has answered.
+    #[must_use]
+    pub fn in_words(&self) -> Option<String> {
+        match self {
+            Self::Unasked | Self::Awaited => None,
+            Self::Given(key) => Some(format!("by its merge plugin it merges only with requests of merge key `{key}`")),
+            Self::Alone => Some("by its merge plugin it is never merged".to_owned()),
+            Self::Failed(why) => Some(format!("it is not merged: {why}")),
+        }
+    }
 }
 
 /// How far a request is.

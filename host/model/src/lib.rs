@@ -25,7 +25,7 @@ pub use build::{
     Build, BuildEvent, BuildState, LogName, Merged, Network, NetworkAttempt, NetworkEnd, NetworkProtocol, ProgramEnd,
     Step, StepState,
 };
-pub use buildset::{Buildset, BuildsetState, Parent, Request, RequestState};
+pub use buildset::{Buildset, BuildsetState, MergeKey, Parent, Request, RequestState};
 pub use change::{Change, Decision, SeenChange, Verdict};
 pub use grant::{Grant, PluginLimits};
 pub use halt::Halt;

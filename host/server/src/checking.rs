@@ -19,6 +19,7 @@ pub(crate) async fn start_all(plugins: &Plugins, loaded: &Loaded) -> Vec<Finding
         .values()
         .chain(&loaded.codebases)
         .chain(loaded.filters.values().flatten())
+        .chain(loaded.merges.values())
         .chain(loaded.reporters.values());
     for usage in host {
         if let Err(error) = start(plugins, loaded, usage).await {

@@ -65,6 +65,8 @@ pub(crate) struct Loaded {
     pub(crate) codebases: Option<PluginUse>,
     /// The filters of each scheduler that has some, in the order of the file.
     pub(crate) filters: BTreeMap<SchedulerName, Vec<PluginUse>>,
+    /// The merge plugins of builders that have one.
+    pub(crate) merges: BTreeMap<BuilderName, PluginUse>,
     /// The plugin of each reporter.
     pub(crate) reporters: BTreeMap<ReporterName, PluginUse>,
     /// Every step of every job, with `${{ }}` not filled in.
@@ -223,6 +225,7 @@ fn load_text(path: &Path, text: String, lock: Lock, bundled: &[Bundled]) -> Resu
         change_sources: source_names.zip(resolved.change_sources).collect(),
         codebases: resolved.codebases,
         filters: scheduler_names.zip(resolved.filters).filter(|(_, filters)| !filters.is_empty()).collect(),
+        merges: resolved.merges,
         reporters: reporter_names.zip(resolved.reporters).collect(),
         steps: resolved.steps,
         secrets: resolved.secrets,
@@ -246,7 +249,8 @@ impl Loaded {
     /// Every use of a plugin, in the order in which data flows.
     pub(crate) fn uses(&self) -> impl Iterator<Item = &PluginUse> {
         let sources = self.change_sources.values().chain(&self.codebases);
-        sources.chain(self.filters.values().flatten()).chain(&self.steps).chain(self.reporters.values())
+        let filters = self.filters.values().flatten();
+        sources.chain(filters).chain(self.merges.values()).chain(&self.steps).chain(self.reporters.values())
     }
 
     /// An error at the place of a use, such as a plugin that refuses its configuration.

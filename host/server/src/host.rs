@@ -287,6 +287,7 @@ pub(crate) fn every_use(loaded: &Loaded) -> impl Iterator<Item = &PluginUse> {
         .values()
         .chain(&loaded.codebases)
         .chain(loaded.filters.values().flatten())
+        .chain(loaded.merges.values())
         .chain(loaded.reporters.values())
         .chain(&loaded.steps)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use stampmill_model::SchedulerName;
+use stampmill_model::{BuilderName, SchedulerName};
 use stampmill_service::{Accounts, Event};
 use stampmill_store::{LogFiles, Store};
 use tokio::sync::broadcast;
@@ -26,6 +26,8 @@ pub(crate) struct Composition {
     pub(crate) codebases: Pool,
     /// Instances of each scheduler's filters, in order.
     pub(crate) filters: BTreeMap<SchedulerName, Vec<Pool>>,
+    /// Instances of the merge plugins.
+    pub(crate) merges: BTreeMap<BuilderName, Pool>,
 }
 
 impl Composition {
@@ -33,7 +35,8 @@ impl Composition {
     pub(crate) fn new(loaded: Loaded) -> Self {
         let pools = |filters: &Vec<_>| filters.iter().map(|_| Pool::default()).collect();
         let filters = loaded.filters.iter().map(|(name, filters)| (name.clone(), pools(filters))).collect();
-        Self { loaded, codebases: Pool::default(), filters }
+        let merges = loaded.merges.keys().map(|name| (name.clone(), Pool::default())).collect();
+        Self { loaded, codebases: Pool::default(), filters, merges }
     }
 }
 

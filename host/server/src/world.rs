@@ -63,6 +63,9 @@ impl World for Effects {
             Effect::AskFilters { scheduler, change } => {
                 self.spawn(None, async move { asking::filters(&shared, scheduler, &change).await });
             }
+            Effect::AskMergeKey { request, set } => {
+                self.spawn(None, async move { asking::merge_key(&shared, &request, &set).await });
+            }
             Effect::Report { notice } => {
                 self.spawn(Some(&self.reports), async move { reporting::report(&shared, notice).await });
             }

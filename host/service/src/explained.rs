@@ -53,7 +53,8 @@ impl Service {
                 format!("it has ended: {outcome}{}", company(&build, id))
             }
         };
-        Ok(Explanation { summary, position: None, workers: Vec::new() })
+        let merging = request.merge_key.in_words().map(|words| format!("; {words}")).unwrap_or_default();
+        Ok(Explanation { summary: summary + &merging, position: None, workers: Vec::new() })
     }
 
     /// Each waiting request with one sentence why it waits; the first ones only, as each is a question to the engine.

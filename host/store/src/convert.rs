@@ -4,6 +4,7 @@ mod accounts;
 mod halt;
 mod last_seen;
 mod locks;
+mod merge_key;
 mod network;
 mod person;
 mod triggers;
@@ -308,6 +309,7 @@ pub(crate) fn request_to_row(request: &Request) -> RequestRow {
         submitted_at: request.submitted_at.0,
         attempts: request.attempts,
         losses: request.losses,
+        merge_key: merge_key::to_row(&request.merge_key),
         state: match &request.state {
             RequestState::AwaitingApproval => RequestStateRow::AwaitingApproval,
             RequestState::Pending => RequestStateRow::Pending,
@@ -332,6 +334,7 @@ pub(crate) fn request_from_row(row: RequestRow) -> Result<Request, StoreError> {
         submitted_at: Wall(row.submitted_at),
         attempts: row.attempts,
         losses: row.losses,
+        merge_key: merge_key::from_row(row.merge_key),
         state: match row.state {
             RequestStateRow::AwaitingApproval => RequestState::AwaitingApproval,
             RequestStateRow::Pending => RequestState::Pending,

@@ -21,7 +21,7 @@ pub(crate) use accounts::{SessionRow, TokenKindRow, TokenRow, UserRow};
 pub(crate) use build::{
     BuildRow, BuildStateRow, HeldLockRow, LockStateRow, StepRow, StepStateRow, TriggerRow, TriggerStateRow,
 };
-pub(crate) use buildset::{BuildsetRow, BuildsetStateRow, RequestRow, RequestStateRow};
+pub(crate) use buildset::{BuildsetRow, BuildsetStateRow, MergeKeyRow, RequestRow, RequestStateRow};
 pub(crate) use change::{ChangeRow, DecisionRow, SeenRow, VerdictRow};
 pub(crate) use halt::HaltRow;
 pub(crate) use journal::{EntryRow, RecordRow};

@@ -160,6 +160,7 @@ pub(crate) fn request_in(state: RequestState) -> Request {
         submitted_at: Wall(77),
         attempts: 2,
         losses: 0,
+        merge_key: MergeKey::Unasked,
         state,
     }
 }

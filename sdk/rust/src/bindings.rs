@@ -113,6 +113,21 @@ pub mod scheduler_filter {
     });
 }
 
+pub mod merge {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        inline: "
+            package stampmill:sdk-merge;
+            world sdk-merge { export stampmill:merge/merge@0.1.0; }
+        ",
+        world: "sdk-merge",
+        with: { "stampmill:types/types@0.1.0": crate::bindings::capabilities::stampmill::types::types },
+        generate_all,
+        pub_export_macro: true,
+        export_macro_name: "export_merge",
+    });
+}
+
 pub mod step {
     wit_bindgen::generate!({
         path: "../../wit",
@@ -149,6 +164,7 @@ pub mod reporter {
 pub use change_hook::export_change_hook;
 pub use change_poller::export_change_poller;
 pub use codebase_generator::export_codebase_generator;
+pub use merge::export_merge;
 pub use plugin::export_plugin;
 pub use reporter::export_reporter;
 pub use scheduler_filter::export_scheduler_filter;

@@ -1,6 +1,6 @@
 //! One trait per kind of plugin.
 
-use crate::{Change, Fault, HookReply, HookRequest, Judgement, Occasion, Outcome, Polled, SeenChange};
+use crate::{Change, Fault, HookReply, HookRequest, Judgement, Occasion, Outcome, Polled, Request, SeenChange};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
@@ -41,6 +41,13 @@ pub trait CodebaseGenerator: Plugin {
 pub trait SchedulerFilter: Plugin {
     /// The judgement of one change. It must depend on nothing but the change and the configuration: the host may ask again later, to explain.
     fn judge(&self, change: &Change) -> Result<Judgement, Fault>;
+}
+
+/// Says which requests of a builder may share a build.
+pub trait Merge: Plugin {
+    /// The key of a request: it shares a build with those alone that have the same key and that the host's own rule of merging allows.
+    /// Without one it is built by itself. It must depend on nothing but the request and the configuration.
+    fn key(&self, request: &Request) -> Result<Option<String>, Fault>;
 }
 
 /// One step of a build.

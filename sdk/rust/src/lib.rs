@@ -90,10 +90,10 @@ pub mod trigger;
 pub mod workspace;
 
 pub use fault::Fault;
-pub use kinds::{ChangeHook, ChangePoller, CodebaseGenerator, Plugin, Reporter, SchedulerFilter, Step};
+pub use kinds::{ChangeHook, ChangePoller, CodebaseGenerator, Merge, Plugin, Reporter, SchedulerFilter, Step};
 pub use records::{
-    Build, BuildStep, Buildset, Change, HookReply, HookRequest, Judgement, Occasion, Outcome, Patch, Polled,
-    SeenChange, Setting, SourceStamp, Verdict, outcome_word,
+    Build, BuildStep, Buildset, Change, HookReply, HookRequest, Judgement, Occasion, Outcome, Patch, Polled, Request,
+    SeenChange, Setting, SourceStamp, Verdict, WantedSource, outcome_word,
 };
 pub use {schemars, serde, serde_json};
 
@@ -101,11 +101,11 @@ pub use {schemars, serde, serde_json};
 pub mod private {
     //! What the code made by `register!` needs; nothing for authors.
     pub use crate::bindings::{
-        change_hook, change_poller, codebase_generator, plugin, reporter, scheduler_filter, step,
+        change_hook, change_poller, codebase_generator, merge, plugin, reporter, scheduler_filter, step,
     };
     pub use crate::bindings::{
-        export_change_hook, export_change_poller, export_codebase_generator, export_plugin, export_reporter,
-        export_scheduler_filter, export_step,
+        export_change_hook, export_change_poller, export_codebase_generator, export_merge, export_plugin,
+        export_reporter, export_scheduler_filter, export_step,
     };
     pub use crate::register::Registered;
 }

@@ -22,6 +22,8 @@ pub enum Kind {
     CodebaseGenerator,
     /// Judges changes for a scheduler.
     SchedulerFilter,
+    /// Says which requests may share a build.
+    Merge,
     /// One step of a build.
     Step,
     /// Tells somebody of what happened.
@@ -35,6 +37,7 @@ impl Kind {
             Kind::ChangeHook => "change-hook",
             Kind::CodebaseGenerator => "codebase-generator",
             Kind::SchedulerFilter => "scheduler-filter",
+            Kind::Merge => "merge",
             Kind::Step => "step",
             Kind::Reporter => "reporter",
         }

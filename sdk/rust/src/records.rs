@@ -10,12 +10,16 @@ pub use types::Change;
 pub use types::Outcome;
 /// A difference to apply on top of a source stamp.
 pub use types::Patch;
+/// A request that waits for a build, as decision plugins see it.
+pub use types::Request;
 /// What a change source saw. Make one with `..SeenChange::default()`, or `SeenChange { author, ..Default::default() }`.
 pub use types::SeenChange;
 /// A named JSON value; `value` is JSON text, see [`Setting::new`].
 pub use types::Setting;
 /// One version of one codebase.
 pub use types::SourceStamp;
+/// What a request wants of one codebase.
+pub use types::WantedSource;
 
 /// A build to look at. `property` answers JSON text.
 pub use facts::Build;
@@ -59,6 +63,32 @@ impl Default for SeenChange {
             properties: Vec::new(),
             extra: Vec::new(),
         }
+    }
+}
+
+#[expect(clippy::derivable_impls, reason = "the record is generated and cannot derive")]
+impl Default for Request {
+    fn default() -> Request {
+        Request {
+            id: 0,
+            builder: String::new(),
+            project: String::new(),
+            priority: 0,
+            reason: String::new(),
+            scheduler: None,
+            owner: None,
+            submitted_at: 0,
+            sources: Vec::new(),
+            properties: Vec::new(),
+            extra: Vec::new(),
+        }
+    }
+}
+
+impl Request {
+    /// The JSON text of a property, if its buildset has it.
+    pub fn property(&self, name: &str) -> Option<&str> {
+        self.properties.iter().find(|setting| setting.name == name).map(|setting| setting.value.as_str())
     }
 }
 

@@ -1,8 +1,10 @@
 //! From a plugin's type to the component's exports.
 
 use crate::bindings::capabilities::stampmill::types::types as wit;
-use crate::bindings::{change_hook, change_poller, codebase_generator, plugin, reporter, scheduler_filter, step};
-use crate::{ChangeHook, ChangePoller, CodebaseGenerator, Fault, Plugin, Reporter, SchedulerFilter, Step};
+use crate::bindings::{
+    change_hook, change_poller, codebase_generator, merge, plugin, reporter, scheduler_filter, step,
+};
+use crate::{ChangeHook, ChangePoller, CodebaseGenerator, Fault, Merge, Plugin, Reporter, SchedulerFilter, Step};
 use std::any::Any;
 use std::cell::RefCell;
 use std::marker::PhantomData;
@@ -73,6 +75,12 @@ impl<P: SchedulerFilter> scheduler_filter::exports::stampmill::filter::filter::G
     }
 }
 
+impl<P: Merge> merge::exports::stampmill::merge::merge::Guest for Registered<P> {
+    fn key(request: crate::Request) -> Result<Option<String>, wit::Fault> {
+        Ok(current::<P>()?.key(&request)?)
+    }
+}
+
 impl<P: Step> step::exports::stampmill::step::step::Guest for Registered<P> {
     fn run() -> Result<crate::Outcome, wit::Fault> {
         Ok(current::<P>()?.run()?)
@@ -87,14 +95,15 @@ impl<P: Reporter> reporter::exports::stampmill::reporter::reporter::Guest for Re
 
 /// Makes a component of a plugin: exports its kind, and carries the manifest that `build.rs` wrote.
 ///
-/// `stampmill_sdk::register!(step: Shell);` with one of `change-poller`, `change-hook`, `codebase-generator`, `scheduler-filter`, `step`
-/// and `reporter`. Natively it makes nothing, so that a plugin's tests run anywhere.
+/// `stampmill_sdk::register!(step: Shell);` with one of `change-poller`, `change-hook`, `codebase-generator`, `scheduler-filter`, `merge`,
+/// `step` and `reporter`. Natively it makes nothing, so that a plugin's tests run anywhere.
 #[macro_export]
 macro_rules! register {
     (change-poller: $plugin:ty) => { $crate::register!(@export export_change_poller, change_poller, $plugin); };
     (change-hook: $plugin:ty) => { $crate::register!(@export export_change_hook, change_hook, $plugin); };
     (codebase-generator: $plugin:ty) => { $crate::register!(@export export_codebase_generator, codebase_generator, $plugin); };
     (scheduler-filter: $plugin:ty) => { $crate::register!(@export export_scheduler_filter, scheduler_filter, $plugin); };
+    (merge: $plugin:ty) => { $crate::register!(@export export_merge, merge, $plugin); };
     (step: $plugin:ty) => { $crate::register!(@export export_step, step, $plugin); };
     (reporter: $plugin:ty) => { $crate::register!(@export export_reporter, reporter, $plugin); };
     (@export $export:ident, $bindings:ident, $plugin:ty) => {

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use stampmill_engine::config::{
-    Builder, ChangeSource, ChangeSourceKind, CodebaseDefault, Lock, LockUse, OccasionKind, Reporter, Retry, Scheduler,
-    SchedulerKind, Worker, WorkerChoice,
+    Builder, ChangeSource, ChangeSourceKind, CodebaseDefault, Lock, LockUse, Merge, OccasionKind, Reporter, Retry,
+    Scheduler, SchedulerKind, Worker, WorkerChoice,
 };
 use stampmill_engine::form::Form;
 use stampmill_engine::input::Force;
@@ -310,7 +310,7 @@ fn builder(kind: Kind, number: usize) -> Builder {
         job: job(),
         workers: WorkerChoice { names: Vec::new(), tags: vec![format!("tag-{}", number % TAGS)] },
         max_builds: None,
-        merge: kind.merging,
+        merge: if kind.merging { Merge::Alike } else { Merge::Never },
         retry: Retry::default(),
         locks,
         tier: Tier::Sandboxed,

@@ -1,11 +1,11 @@
-//! Requests that wait: which of them share a build, and which wait for a lock. Steps that wait for one.
+//! Requests that wait: which of them share a build, by rule and by plugin, and which wait for a lock. Steps that wait for one.
 
 use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context as _, ensure};
 use nix::sys::signal::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 use stampmill_e2e::{Host, Listener, Place, Repository, main_job, stampmill};
 use tokio::process::{Child, Command};
 
@@ -118,7 +118,7 @@ async fn a8_03_an_exclusive_lock_of_two_builders_lets_one_run_at_a_time() -> any
 
     ensure!(host.typed(&["force", "first"]).await?.code == 0);
     let first = host.wait_for("/api/v1/builds?builder=first", |builds| state(builds, "running")).await?;
-    let held = serde_json::json!([{ "name": "db", "scope": "host", "access": "exclusive" }]);
+    let held = json!([{ "name": "db", "scope": "host", "access": "exclusive" }]);
     ensure!(first["locks"] == held, "{first:#}");
     ensure!(host.typed(&["force", "second"]).await?.code == 0);
     let waits = "waits for lock `db`, which build 1 of builder `first` has";
@@ -209,7 +209,7 @@ async fn a8_03_a_step_waits_for_its_lock_while_its_build_runs_and_a_host_that_is
     ensure!(host.typed(&["force", "first"]).await?.code == 0);
     let first = host.wait_for("/api/v1/builds?builder=first", |builds| deploy(builds, "lock_state", "held")).await?;
     ensure!(
-        first["steps"][1]["locks"] == serde_json::json!([{ "name": "db", "scope": "host", "access": "exclusive" }])
+        first["steps"][1]["locks"] == json!([{ "name": "db", "scope": "host", "access": "exclusive" }])
     );
     for name in ["second", "third"] {
         ensure!(host.typed(&["force", name]).await?.code == 0);
@@ -243,6 +243,87 @@ async fn a8_03_a_step_waits_for_its_lock_while_its_build_runs_and_a_host_that_is
     let (begun, ended) = (&second["steps"][1]["started_at"], &first["steps"][1]["finished_at"]);
     ensure!(second["attempt"] == 1 && begun.as_str() >= ended.as_str(), "{first:#}, {second:#}");
     drop(worker);
+    host.end(Signal::SIGTERM).await?;
+    Ok(())
+}
+
+/// A builder without sources to fetch, whose build waits for the file `open` in the gate, on a worker that does one thing at a time.
+fn kept_apart(gate: &Path) -> String {
+    let gate = gate.display();
+    format!(
+        r#"
+[[scheduler]]
+name = "quick"
+kind = "single-branch"
+branch = "main"
+builders = ["linux"]
+[[worker]]
+name = "local"
+max-builds = 1
+[[job]]
+name = "app"
+[[job.step]]
+plugin = "shell"
+config = {{ script = "while ! test -e {gate}/open; do sleep 0.1; done" }}
+grant = {{ command = ["/bin/sh"], read = ["{gate}"] }}
+[[builder]]
+name = "linux"
+job = "app"
+merge-by = {{ plugin = "merge-by-property", config = {{ properties = ["suite"] }} }}
+"#
+    )
+}
+
+#[tokio::test]
+async fn a7_07_requests_whose_property_differs_are_two_builds_and_say_why() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    let gate = place.path().join("gate");
+    std::fs::create_dir(&gate)?;
+    let host = Host::up(place.path(), &kept_apart(&gate)).await?;
+    let token = host.token("sending", "operator").await?;
+    let send = async |revision: &str, suite: &str| {
+        let change = json!({
+            "author": "Ann <ann@example.org>", "repository": "https://git.example/app.git", "branch": "main",
+            "revision": revision, "properties": { "suite": suite },
+        });
+        let url = format!("{}/api/v1/changes", host.url);
+        host.client().post(url).bearer_auth(&token).json(&change).send().await?.error_for_status()
+    };
+    send("r1", "busy").await?;
+    host.wait_for("/api/v1/builds?state=open", |builds| (items(builds).first()?["state"] == "running").then_some(()))
+        .await?;
+    for (revision, suite) in [("r2", "fast"), ("r3", "slow"), ("r4", "fast")] {
+        send(revision, suite).await?;
+    }
+    host.wait_for("/api/v1/requests?open=true", |requests| {
+        let keyed = items(requests).iter().filter(|it| it["state"] == "pending" && it["merging"].is_string());
+        (keyed.count() == 3).then_some(())
+    })
+    .await?;
+    let said = host.typed(&["explain", "request", "3"]).await?;
+    let expected = r#"is busy; by its merge plugin it merges only with requests of merge key `suite = "slow"`"#;
+    ensure!(said.code == 0 && said.out.contains(expected), "{said:?}");
+    std::fs::write(gate.join("open"), "")?;
+
+    let builds = host
+        .wait_for("/api/v1/builds", |builds| {
+            let ended = items(builds).iter().filter(|build| build["result"] == "success");
+            (ended.count() == 3).then(|| builds.clone())
+        })
+        .await?;
+    let requests = |build: &Value| {
+        let merged = build["merged"].as_array().into_iter().flatten().map(|merged| &merged["request"]);
+        let mut requests: Vec<_> = merged.chain([&build["request"]]).filter_map(Value::as_u64).collect();
+        requests.sort_unstable();
+        requests
+    };
+    let mut shared: Vec<_> = items(&builds).iter().map(requests).collect();
+    shared.sort_unstable();
+    ensure!(shared == [vec![1], vec![2, 4], vec![3]], "{builds:#}");
+    let said = host.typed(&["explain", "request", "3"]).await?;
+    ensure!(said.out.contains("it has ended") && said.out.contains(r#"merge key `suite = "slow"`"#), "{said:?}");
+    let page = host.text(&format!("/buildsets/{}", host.get("/api/v1/requests/3").await?["buildset"])).await?;
+    ensure!(page.contains("merge key"), "{page}");
     host.end(Signal::SIGTERM).await?;
     Ok(())
 }

@@ -90,14 +90,18 @@ async fn a_kind_may_not_ask_for_what_its_kind_never_gets() {
     for (guest, kind, permission) in [
         (stampmill_guests::FILTER, "scheduler-filter", "secret"),
         (stampmill_guests::GENERATOR, "codebase-generator", "http"),
+        (stampmill_guests::GENERATOR, "merge", "state"),
         (stampmill_guests::HOOK, "change-hook", "command"),
         (stampmill_guests::POLLER, "change-poller", "properties"),
         (stampmill_guests::REPORTER, "reporter", "command"),
         (stampmill_guests::STEP, "step", "state"),
     ] {
-        // The filter has a manifest of its own.
-        let bytes =
-            if kind == "scheduler-filter" { hollow("", "stampmill:filter/filter@0.1.0") } else { guest.to_vec() };
+        // The filter has a manifest of its own, and there is no guest that merges.
+        let bytes = match kind {
+            "scheduler-filter" => hollow("", "stampmill:filter/filter@0.1.0"),
+            "merge" => hollow("", "stampmill:merge/merge@0.1.0"),
+            _ => guest.to_vec(),
+        };
         let error = refused(&with_section(&bytes, &manifest(kind, &[permission]))).await;
         assert!(matches!(error, LoadError::ForbiddenPermission { .. }), "{kind}: {error}");
         assert!(error.to_string().contains(permission));

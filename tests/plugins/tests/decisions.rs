@@ -1,8 +1,8 @@
-//! The codebase generator and the filters.
+//! The codebase generator, the filters, the merge plugin.
 
 use crate::around::Place;
 use serde_json::{Value, json};
-use stampmill_runtime::{Change, PluginErrorKind, SeenChange, Verdict};
+use stampmill_runtime::{Change, PluginErrorKind, Request, SeenChange, Setting, Verdict, WantedSource};
 
 fn seen(repository: &str, branch: Option<&str>, files: &[&str]) -> SeenChange {
     SeenChange {
@@ -84,4 +84,25 @@ async fn a_pattern_that_does_not_parse_is_refused_when_the_filter_is_configured(
         assert!(matches!(&*error.kind, PluginErrorKind::Fault(_)), "{error}");
         assert!(error.to_string().contains(word), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a7_07_the_key_of_a_request_is_what_its_properties_are() {
+    let config = json!({"properties": ["suite"]});
+    let mut merge = Place::new().start("merge-by-property", config, json!({})).await.expect("the plugin starts");
+    let property = |value: Value| vec![Setting { name: "suite".to_owned(), value }];
+    let source = WantedSource { branch: Some("main".to_owned()), trusted: true, ..WantedSource::default() };
+    let sources = vec![source];
+    for (properties, expected) in [
+        (property(json!("fast")), Some("suite = \"fast\"")),
+        (property(json!({"a": [1]})), Some("suite = {\"a\":[1]}")),
+        (property(json!("x".repeat(400))), None),
+        (Vec::new(), Some("no suite")),
+    ] {
+        let request =
+            Request { id: 7, builder: "linux".to_owned(), sources: sources.clone(), properties, ..Request::default() };
+        assert_eq!(merge.merge_key(&request).await.expect("a key").as_deref(), expected);
+    }
+    let error = merge.codebase_of(&seen("x", None, &[])).await.expect_err("it is of another kind");
+    assert!(error.to_string().contains("merge"), "{error}");
 }

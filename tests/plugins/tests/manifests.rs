@@ -2,7 +2,7 @@
 
 use crate::around::Place;
 use serde_json::json;
-use stampmill_runtime::{Grant, Kind, Refusal, Use, inspect};
+use stampmill_runtime::{Grant, Refusal, Use, inspect};
 
 /// Something of everything, so that only the configuration can be wrong.
 fn all() -> Grant {
@@ -44,7 +44,7 @@ async fn a_misspelt_key_and_a_wrong_type_are_found_by_the_schema() {
 fn decision_plugins_ask_for_nothing() {
     for bundled in stampmill_bundle::plugins() {
         let inspection = inspect(bundled.bytes).unwrap_or_else(|error| panic!("{}: {error}", bundled.name));
-        if matches!(inspection.manifest.kind, Kind::CodebaseGenerator | Kind::SchedulerFilter) {
+        if inspection.manifest.kind.is_decision() {
             assert!(inspection.manifest.permissions.is_empty(), "{}", bundled.name);
         }
         assert!(

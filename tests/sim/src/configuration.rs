@@ -8,8 +8,8 @@ use std::sync::Arc;
 use stampmill_engine::Config;
 use stampmill_engine::calendar::Calendar;
 use stampmill_engine::config::{
-    Builder, ChangeSource, ChangeSourceKind, CodebaseDefault, Limits, Lock, LockUse, OccasionKind, Project, Reporter,
-    Retry, RetryCause, Scheduler, SchedulerKind, Worker, WorkerChoice,
+    Builder, ChangeSource, ChangeSourceKind, CodebaseDefault, Limits, Lock, LockUse, Merge, OccasionKind, Project,
+    Reporter, Retry, RetryCause, Scheduler, SchedulerKind, Worker, WorkerChoice,
 };
 use stampmill_engine::form::Form;
 use stampmill_model::{
@@ -173,7 +173,7 @@ fn change_builder(dice: &mut Dice, builder: &mut Builder, locks: &[Lock]) {
     match dice.roll(8) {
         0 => builder.max_builds = max_builds(dice),
         1 | 2 => (builder.locks, builder.job) = work(dice, locks),
-        3 => builder.merge = !builder.merge,
+        3 => builder.merge = merge(dice),
         4 => builder.project = project_name(dice),
         5 => builder.retry = retry(dice),
         _ => {}
@@ -244,10 +244,14 @@ fn builder(dice: &mut Dice, number: usize, locks: &[Lock]) -> Builder {
         max_builds: max_builds(dice),
         tier: *dice.pick(&tiers),
         properties: Properties::new(),
-        merge: dice.one_in(2),
+        merge: merge(dice),
         locks,
         retry: retry(dice),
     }
+}
+
+fn merge(dice: &mut Dice) -> Merge {
+    *dice.pick(&[Merge::Never, Merge::Alike, Merge::ByPlugin])
 }
 
 fn project_name(dice: &mut Dice) -> String {

@@ -7,7 +7,7 @@ use stampmill_engine::config::ChangeSourceKind;
 use stampmill_engine::input::{Polled, Trouble};
 use stampmill_engine::output::Notice;
 use stampmill_engine::{Input, ReplyTo};
-use stampmill_model::{Change, ChangeSourceName, Milliseconds, SchedulerName, SeenChange, Verdict};
+use stampmill_model::{Change, ChangeSourceName, Milliseconds, RequestId, SchedulerName, SeenChange, Verdict};
 
 use crate::configuration::{branch, repository};
 use crate::dice::Dice;
@@ -132,6 +132,16 @@ impl Forge {
         let judgements = (0..filters).map(|_| (*dice.pick(&verdicts), String::new())).collect();
         let result = trouble(dice, facts.faults).map_or(Ok(judgements), Err);
         self.mail.push(Input::Judged { scheduler, change: change.id, result });
+    }
+
+    /// The merge plugin of a builder looks at a request.
+    pub(crate) fn merge_key(&mut self, dice: &mut Dice, facts: &Facts, request: RequestId) {
+        let key = *dice.pick(&[None, Some("a"), Some("a"), Some("b")]);
+        let result = trouble(dice, facts.faults).map_or(Ok(key.map(str::to_owned)), Err);
+        // An answer may be lost, as when the host is loaded anew.
+        if !(facts.faults && dice.one_in(12)) {
+            self.mail.push(Input::MergeKeyFound { request, result });
+        }
     }
 
     /// A reporter is told. It may have heard even when it does not say so.

@@ -15,6 +15,7 @@ mod following;
 mod limits;
 mod loading;
 mod locks;
+mod merge_keys;
 mod merged;
 mod notices;
 mod queue;
@@ -73,6 +74,7 @@ const INVARIANTS: &[(&str, Maker)] = &[
     ("the earliest that can start starts", || Box::new(queue::Queue)),
     ("the project that has had least for its shares is served", || Box::<shares::Shares>::default()),
     ("requests that share a build are alike, and share its end", || Box::new(merged::Merged)),
+    ("nobody is merged over what a merge plugin has said", || Box::<merge_keys::MergeKeys>::default()),
     ("a superseded buildset is one that other versions have answered", || Box::<superseded::Superseded>::default()),
     ("a set is cancelled for a newer one exactly where that replaces it", || Box::new(superseding::Superseding)),
     ("a set that has failed is cancelled where its scheduler wants that", || Box::new(failing::Failing)),

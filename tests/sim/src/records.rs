@@ -8,7 +8,7 @@ use stampmill_engine::snapshot::LastIds;
 use stampmill_engine::{Snapshot, Write};
 use stampmill_model::{
     Build, BuildId, BuildState, BuilderName, Buildset, BuildsetId, BuildsetState, Change, ChangeId, ChangeSourceName,
-    NoticeId, Request, RequestId, RequestState, SchedulerName, TriggerState, WorkerName,
+    MergeKey, NoticeId, Request, RequestId, RequestState, SchedulerName, TriggerState, WorkerName,
 };
 
 /// All rows, finished ones included.
@@ -26,6 +26,7 @@ pub(crate) struct Records {
     pub(crate) notices: BTreeMap<NoticeId, Notice>,
     pub(crate) last: LastIds,
     pub(crate) open_buildsets: BTreeSet<BuildsetId>,
+    /// Those that are in the queue; who waits for a merge plugin is not.
     pub(crate) pending: BTreeSet<RequestId>,
     pub(crate) open_builds: BTreeSet<BuildId>,
     build_numbers: BTreeMap<BuilderName, u64>,
@@ -60,7 +61,8 @@ impl Records {
             }
             Write::Request(after) => {
                 self.last.request = self.last.request.max(after.id);
-                keep(&mut self.pending, after.id, after.state == RequestState::Pending);
+                let is_asked_about = after.merge_key == MergeKey::Awaited;
+                keep(&mut self.pending, after.id, after.state == RequestState::Pending && !is_asked_about);
                 let before = self.requests.insert(after.id, Arc::clone(after));
                 Written::Request { before, after: Arc::clone(after) }
             }

@@ -434,6 +434,7 @@ impl<'a> Simulation<'a> {
             Effect::Poll { source, cursor, attempt } => forge.polled(dice, facts, source, cursor.as_deref(), attempt),
             Effect::AskCodebase { change } => forge.codebase(dice, facts, &change, &self.house.codebases),
             Effect::AskFilters { scheduler, change } => forge.judged(dice, facts, scheduler, &change),
+            Effect::AskMergeKey { request, .. } => forge.merge_key(dice, facts, request.id),
             Effect::Report { notice } => forge.told(dice, facts, &notice),
             Effect::Answer { reply, answer } => {
                 // A source that is gone takes nothing; the forge's people see that and clean up.

@@ -257,6 +257,7 @@ pub(crate) fn request(request: model::Request) -> wire::Request {
         attempts: request.attempts,
         state: state.to_owned(),
         build,
+        merging: request.merge_key.in_words(),
         result,
         finished_at,
         reason,

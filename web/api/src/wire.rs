@@ -243,6 +243,8 @@ pub(crate) struct Request {
     pub state: String,
     /// The build that runs for it, or that it has ended with. It may be that of another request, which this one was merged with.
     pub build: Option<u64>,
+    /// What the merge plugin of its builder has said of it, in words; null where nobody was asked.
+    pub merging: Option<String>,
     /// Null until it is complete.
     pub result: Option<String>,
     pub finished_at: Option<Time>,

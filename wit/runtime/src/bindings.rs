@@ -22,6 +22,7 @@ wasmtime::component::bindgen!({
             export stampmill:change-source/hook@0.1.0;
             export stampmill:codebase/generator@0.1.0;
             export stampmill:filter/filter@0.1.0;
+            export stampmill:merge/merge@0.1.0;
             export stampmill:step/step@0.1.0;
             export stampmill:reporter/reporter@0.1.0;
         }

@@ -121,6 +121,7 @@ pub(crate) fn export_of(kind: Kind) -> &'static str {
         Kind::ChangeHook => "stampmill:change-source/hook",
         Kind::CodebaseGenerator => "stampmill:codebase/generator",
         Kind::SchedulerFilter => "stampmill:filter/filter",
+        Kind::Merge => "stampmill:merge/merge",
         Kind::Step => "stampmill:step/step",
         Kind::Reporter => "stampmill:reporter/reporter",
     }

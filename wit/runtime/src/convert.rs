@@ -10,7 +10,8 @@ use crate::error::PluginErrorKind;
 use crate::host::log::cut;
 use crate::limits;
 use crate::records::{
-    Change, Fault, HookReply, HookRequest, Judgement, Outcome, Patch, Polled, SeenChange, Setting, SourceStamp, Verdict,
+    Change, Fault, HookReply, HookRequest, Judgement, Outcome, Patch, Polled, Request, SeenChange, Setting,
+    SourceStamp, Verdict, WantedSource,
 };
 use crate::surroundings::End;
 
@@ -179,6 +180,38 @@ impl From<&SourceStamp> for wit::SourceStamp {
     }
 }
 
+impl From<&WantedSource> for wit::WantedSource {
+    fn from(source: &WantedSource) -> wit::WantedSource {
+        wit::WantedSource {
+            codebase: source.codebase.clone(),
+            repository: source.repository.clone(),
+            project: source.project.clone(),
+            branch: source.branch.clone(),
+            revision: source.revision.clone(),
+            patched: source.patched,
+            trusted: source.trusted,
+        }
+    }
+}
+
+impl From<&Request> for wit::Request {
+    fn from(request: &Request) -> wit::Request {
+        wit::Request {
+            id: request.id,
+            builder: request.builder.clone(),
+            project: request.project.clone(),
+            priority: request.priority,
+            reason: request.reason.clone(),
+            scheduler: request.scheduler.clone(),
+            owner: request.owner.clone(),
+            submitted_at: request.submitted_at,
+            sources: request.sources.iter().map(Into::into).collect(),
+            properties: settings_out(&request.properties),
+            extra: settings_out(&request.extra),
+        }
+    }
+}
+
 /// About how many bytes a change takes.
 pub(crate) fn weigh_change(seen: &SeenChange) -> usize {
     let optional = [&seen.committer, &seen.revision, &seen.branch, &seen.category, &seen.link];
@@ -270,6 +303,19 @@ pub(crate) fn codebase_in(codebase: Option<String>) -> Result<Option<String>, Pl
     match codebase {
         Some(name) if name.len() > limits::NAME_BYTES_MAX => {
             Err(PluginErrorKind::TooMuch { what: "bytes of the codebase's name", limit: limits::NAME_BYTES_MAX as u64 })
+        }
+        other => Ok(other),
+    }
+}
+
+/// A key as a merge plugin answered it: people read it, so it is one short line.
+pub(crate) fn merge_key_in(key: Option<String>) -> Result<Option<String>, PluginErrorKind> {
+    match key {
+        Some(key) if key.len() > limits::NAME_BYTES_MAX => {
+            Err(PluginErrorKind::TooMuch { what: "bytes of the merge key", limit: limits::NAME_BYTES_MAX as u64 })
+        }
+        Some(key) if key.chars().any(char::is_control) => {
+            Err(PluginErrorKind::Malformed(format!("{:?} is no merge key: it has control characters", cut(&key, 80))))
         }
         other => Ok(other),
     }

@@ -15,7 +15,7 @@ use crate::host::HostSide;
 use crate::limits;
 use crate::manifest::Kind;
 use crate::plugin::Plugin;
-use crate::records::{Change, HookReply, HookRequest, Judgement, Occasion, Outcome, Polled, SeenChange};
+use crate::records::{Change, HookReply, HookRequest, Judgement, Occasion, Outcome, Polled, Request, SeenChange};
 
 use exports::reporter::reporter::Occasion as WitOccasion;
 
@@ -35,6 +35,7 @@ enum Exports {
     Hook(exports::change_source::hook::Guest),
     Generator(exports::codebase::generator::Guest),
     Filter(exports::filter::filter::Guest),
+    Merge(exports::merge::merge::Guest),
     Step(exports::step::step::Guest),
     Reporter(exports::reporter::reporter::Guest),
 }
@@ -125,6 +126,16 @@ impl Instance {
         let returned = timed(limit, guest.call_judge(&mut self.store, &given)).await;
         let judgements = self.end("judge", returned)?;
         convert::judgements_in(judgements, changes.len()).map_err(|kind| self.failed("judge", kind))
+    }
+
+    /// Asks a merge plugin with which others a request may share a build: those of the same key, or nobody.
+    pub async fn merge_key(&mut self, request: &Request) -> Result<Option<String>, PluginError> {
+        let Exports::Merge(guest) = self.exports.clone() else { return Err(self.wrong("key")) };
+        let limit = self.begin("key")?;
+        let given = request.into();
+        let returned = timed(limit, guest.call_key(&mut self.store, &given)).await;
+        let key = self.end("key", returned)?;
+        convert::merge_key_in(key).map_err(|kind| self.failed("key", kind))
     }
 
     /// Runs a step to its end. How long that may take is the caller's matter: dropping the future ends the step and the programs that it started.
@@ -246,6 +257,7 @@ async fn instantiate(
         Kind::SchedulerFilter => {
             Exports::Filter(exports::filter::filter::GuestIndices::new(linked)?.load(&mut *store, &instance)?)
         }
+        Kind::Merge => Exports::Merge(exports::merge::merge::GuestIndices::new(linked)?.load(&mut *store, &instance)?),
         Kind::Step => Exports::Step(exports::step::step::GuestIndices::new(linked)?.load(&mut *store, &instance)?),
         Kind::Reporter => {
             Exports::Reporter(exports::reporter::reporter::GuestIndices::new(linked)?.load(&mut *store, &instance)?)

@@ -52,7 +52,7 @@ pub use manifest::{Kind, MANIFEST_SECTION, Manifest, ManifestError, NAMES_KEYWOR
 pub use plugin::{Plugin, Use};
 pub use records::{
     BuildFacts, BuildsetFacts, Change, Fault, HookReply, HookRequest, Judgement, Occasion, Outcome, Patch, Polled,
-    SeenChange, Setting, SourceStamp, StepFacts, Verdict,
+    Request, SeenChange, Setting, SourceStamp, StepFacts, Verdict, WantedSource,
 };
 pub use runtime::{Runtime, RuntimeError, RuntimeOptions};
 pub use surroundings::{

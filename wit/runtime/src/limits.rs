@@ -159,7 +159,7 @@ impl GuestLimits {
     /// build allows, and computing, host calls and programs have theirs.
     pub fn of_kind(kind: Kind) -> GuestLimits {
         let call = match kind {
-            Kind::CodebaseGenerator | Kind::SchedulerFilter => Some(DECISION_CALL),
+            Kind::CodebaseGenerator | Kind::SchedulerFilter | Kind::Merge => Some(DECISION_CALL),
             Kind::ChangeHook => Some(HOOK_CALL),
             Kind::ChangePoller => Some(POLL_CALL),
             Kind::Reporter => Some(REPORT_CALL),

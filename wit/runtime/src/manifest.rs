@@ -25,6 +25,8 @@ pub enum Kind {
     CodebaseGenerator,
     /// Says which changes matter to a scheduler.
     SchedulerFilter,
+    /// Says which requests may share a build.
+    Merge,
     /// Does a piece of a build.
     Step,
     /// Tells the world.
@@ -64,11 +66,12 @@ pub struct UnknownName {
 
 impl Kind {
     /// All kinds, in the order in which data flows through them.
-    pub const ALL: [Kind; 6] = [
+    pub const ALL: [Kind; 7] = [
         Kind::ChangePoller,
         Kind::ChangeHook,
         Kind::CodebaseGenerator,
         Kind::SchedulerFilter,
+        Kind::Merge,
         Kind::Step,
         Kind::Reporter,
     ];
@@ -80,6 +83,7 @@ impl Kind {
             Kind::ChangeHook => "change-hook",
             Kind::CodebaseGenerator => "codebase-generator",
             Kind::SchedulerFilter => "scheduler-filter",
+            Kind::Merge => "merge",
             Kind::Step => "step",
             Kind::Reporter => "reporter",
         }
@@ -91,7 +95,7 @@ impl Kind {
         match self {
             Kind::ChangePoller => &[Command, Http, Secret, Workspace],
             Kind::ChangeHook => &[Secret],
-            Kind::CodebaseGenerator | Kind::SchedulerFilter => &[],
+            Kind::CodebaseGenerator | Kind::SchedulerFilter | Kind::Merge => &[],
             Kind::Step => &[Command, Http, Secret, Workspace, Properties, Logs, Trigger],
             Kind::Reporter => &[Http, Secret, State],
         }
@@ -99,7 +103,7 @@ impl Kind {
 
     /// Decision plugins are pure: records in, records out.
     pub fn is_decision(self) -> bool {
-        matches!(self, Kind::CodebaseGenerator | Kind::SchedulerFilter)
+        matches!(self, Kind::CodebaseGenerator | Kind::SchedulerFilter | Kind::Merge)
     }
 }
 

@@ -231,6 +231,7 @@ fn check_exports(linked: &InstancePre<HostSide>, kind: Kind) -> wasmtime::Result
         Kind::SchedulerFilter => {
             fits::<(Vec<types::Change>,), Answer<Vec<exports::filter::filter::Judgement>>>(linked, &interface, "judge")
         }
+        Kind::Merge => fits::<(types::Request,), Answer<Option<String>>>(linked, &interface, "key"),
         Kind::Step => fits::<(), Answer<types::Outcome>>(linked, &interface, "run"),
         Kind::Reporter => {
             use exports::reporter::reporter::Occasion;

@@ -138,6 +138,52 @@ pub struct SourceStamp {
     pub extra: Vec<Setting>,
 }
 
+/// What a request wants of one codebase.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WantedSource {
+    /// The codebase.
+    pub codebase: String,
+    /// Where it is.
+    pub repository: String,
+    /// The project.
+    pub project: String,
+    /// The branch.
+    pub branch: Option<String>,
+    /// The revision; none: the latest of the branch.
+    pub revision: Option<String>,
+    /// Whether there is a patch on top.
+    pub patched: bool,
+    /// Whether a build of it may see secrets.
+    pub trusted: bool,
+}
+
+/// A request that waits for a build.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Request {
+    /// Its id.
+    pub id: u64,
+    /// The builder.
+    pub builder: String,
+    /// The builder's project.
+    pub project: String,
+    /// Higher goes first.
+    pub priority: i32,
+    /// Why its set was made.
+    pub reason: String,
+    /// The scheduler that made its set.
+    pub scheduler: Option<String>,
+    /// Who asked for it.
+    pub owner: Option<String>,
+    /// Milliseconds since 1970.
+    pub submitted_at: u64,
+    /// What it wants built.
+    pub sources: Vec<WantedSource>,
+    /// Properties of its set.
+    pub properties: Vec<Setting>,
+    /// What the contract may learn to say later.
+    pub extra: Vec<Setting>,
+}
+
 /// A step, to look at.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StepFacts {

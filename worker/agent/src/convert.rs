@@ -11,7 +11,8 @@ mod rights;
 mod triggers;
 
 pub use facts::{
-    build_for_plugin, change_for_plugin, outcome_for_plugin, outcome_from_runtime, running_build, seen_for_plugin,
+    build_for_plugin, change_for_plugin, outcome_for_plugin, outcome_from_runtime, request_for_plugin, running_build,
+    seen_for_plugin,
 };
 pub(crate) use network::attempt_from_runtime;
 pub use rights::{grant_for_plugin, limits_for_plugin};

@@ -1,6 +1,6 @@
 //! Locks: what never runs at once, who is next, and what a request says that waits for one.
 
-use stampmill_engine::config::{Builder, Lock, LockUse};
+use stampmill_engine::config::{Builder, Lock, LockUse, Merge};
 use stampmill_engine::input::Force;
 use stampmill_engine::{Config, Input, ReplyTo};
 use stampmill_model::{BuildEvent, BuildId, BuildState, LockAccess, LockScope, Outcome, RequestId};
@@ -278,7 +278,7 @@ fn a_lower_count_ends_nothing_and_lets_nobody_in_before_it_holds() {
 #[test]
 fn requests_that_share_a_build_take_its_locks_once() {
     let mut linux = with(builder("linux"), &[("db", Counting)]);
-    linux.merge = true;
+    linux.merge = Merge::Alike;
     let mut world = World::new(config(vec![lock("db", 1, LockScope::Host)], vec![linux]));
     world.connect("w1", 9);
     for _ in 0..3 {

@@ -9,6 +9,7 @@ mod explaining;
 mod forcing;
 mod intake;
 mod locking;
+mod merge_keys;
 mod merging;
 mod nightly;
 mod pausing;

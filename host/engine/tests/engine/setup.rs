@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use stampmill_engine::Config;
 use stampmill_engine::config::{
-    Builder, ChangeSource, ChangeSourceKind, CodebaseDefault, OccasionKind, Reporter, Retry, Scheduler, SchedulerKind,
-    Worker, WorkerChoice,
+    Builder, ChangeSource, ChangeSourceKind, CodebaseDefault, Merge, OccasionKind, Reporter, Retry, Scheduler,
+    SchedulerKind, Worker, WorkerChoice,
 };
 use stampmill_engine::form::Form;
 use stampmill_engine::input::{Force, Polled, Trouble};
@@ -42,7 +42,7 @@ pub(crate) fn builder(name: &str) -> Builder {
         job: job(&["compile", "test"]),
         workers: WorkerChoice::default(),
         max_builds: None,
-        merge: true,
+        merge: Merge::Alike,
         locks: Vec::new(),
         retry: Retry::default(),
         tier: Tier::Sandboxed,
@@ -52,7 +52,7 @@ pub(crate) fn builder(name: &str) -> Builder {
 
 /// A builder whose requests never share a build.
 pub(crate) fn apart(builder: Builder) -> Builder {
-    Builder { merge: false, ..builder }
+    Builder { merge: Merge::Never, ..builder }
 }
 
 pub(crate) fn builder_with_tag(name: &str, tag: &str) -> Builder {

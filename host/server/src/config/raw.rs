@@ -166,7 +166,9 @@ pub(super) struct Builder {
     pub(super) worker_names: Vec<At<String>>,
     pub(super) worker_tags: Vec<At<String>>,
     pub(super) max_builds: Option<u32>,
-    pub(super) merge: bool,
+    pub(super) merge: Option<At<bool>>,
+    /// The plugin that says more of it.
+    pub(super) merge_by: Option<Use>,
     pub(super) locks: Vec<LockUse>,
     pub(super) retry: stampmill_engine::config::Retry,
     pub(super) tier: Tier,

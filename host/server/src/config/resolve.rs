@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use stampmill_engine::config as engine;
-use stampmill_model::{Job, Properties, Property, PropertySource};
+use stampmill_model::{BuilderName, Job, Properties, Property, PropertySource};
 
 use super::finding::{Problem, Sink};
 use super::lock::NewPin;
@@ -34,6 +34,7 @@ pub(super) struct Resolved {
     pub(super) codebases: Option<PluginUse>,
     /// For each scheduler of `engine`.
     pub(super) filters: Vec<Vec<PluginUse>>,
+    pub(super) merges: BTreeMap<BuilderName, PluginUse>,
     pub(super) reporters: Vec<PluginUse>,
     pub(super) steps: Vec<PluginUse>,
     pub(super) secrets: BTreeMap<String, SecretSource>,
@@ -59,10 +60,10 @@ pub(super) fn resolve(file: File, bundled: &[Bundled], folder: &Path, lock: &Loc
     let (jobs, steps) = building::jobs(file.jobs, &lock_names, &checker);
     let worker_names: Vec<String> = file.workers.iter().map(|worker| worker.name.value.clone()).collect();
     let locks: Vec<_> = file.locks.into_iter().map(locking::lock).collect();
-    let builders = building::builders(
+    let (builders, merges) = building::builders(
         file.builders,
         &building::Known { jobs: &jobs, workers: &worker_names, locks: &lock_names },
-        sink,
+        &checker,
     );
     let projects = file.projects.into_iter().map(building::project).collect();
     let workers = file.workers.into_iter().map(building::worker).collect();
@@ -94,6 +95,7 @@ pub(super) fn resolve(file: File, bundled: &[Bundled], folder: &Path, lock: &Loc
         change_sources,
         codebases,
         filters,
+        merges,
         reporters,
         steps,
         secrets: secrets(file.secrets, folder, sink),

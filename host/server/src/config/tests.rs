@@ -20,6 +20,7 @@ pub(super) fn component(id: &str, kind: &str, permissions: &[&str], schema: &Val
         "change-hook" => "stampmill:change-source/hook",
         "codebase-generator" => "stampmill:codebase/generator",
         "scheduler-filter" => "stampmill:filter/filter",
+        "merge" => "stampmill:merge/merge",
         "step" => "stampmill:step/step",
         _ => "stampmill:reporter/reporter",
     };
@@ -96,6 +97,7 @@ pub(super) fn plugins() -> Vec<Bundled> {
             component("repository-map", "codebase-generator", &[], &json!({ "type": "object" })),
         ),
         in_binary("path-filter", component("path-filter", "scheduler-filter", &[], &json!(true))),
+        in_binary("merge-by-property", component("merge-by-property", "merge", &[], &json!({ "type": "object" }))),
         in_binary("git", component("git", "step", &["command"], &json!(true))),
         in_binary("shell", component("shell", "step", &["command", "properties"], &shell)),
         in_binary("webhook", component("webhook", "reporter", &["http"], &webhook)),

@@ -25,6 +25,7 @@ pub(super) const CHANGE_SOURCE: Place =
     Place { kinds: &[Kind::ChangePoller, Kind::ChangeHook], word: "a change source" };
 pub(super) const CODEBASES: Place = Place { kinds: &[Kind::CodebaseGenerator], word: "a codebase generator" };
 pub(super) const FILTER: Place = Place { kinds: &[Kind::SchedulerFilter], word: "a scheduler filter" };
+pub(super) const MERGE: Place = Place { kinds: &[Kind::Merge], word: "a merge plugin" };
 pub(super) const STEP: Place = Place { kinds: &[Kind::Step], word: "a step" };
 pub(super) const REPORTER: Place = Place { kinds: &[Kind::Reporter], word: "a reporter" };
 

@@ -1,11 +1,11 @@
-//! Asking decision plugins: the codebase generator and the filters of a scheduler.
+//! Asking decision plugins: the codebase generator, the filters of a scheduler, the merge plugin of a builder.
 
 use std::sync::Arc;
 
-use stampmill_agent::convert::{change_for_plugin, seen_for_plugin};
+use stampmill_agent::convert::{change_for_plugin, request_for_plugin, seen_for_plugin};
 use stampmill_engine::Input;
 use stampmill_engine::input::Trouble;
-use stampmill_model::{Change, SchedulerName, Verdict};
+use stampmill_model::{Buildset, Change, Request, SchedulerName, Verdict};
 use stampmill_runtime::PluginError;
 
 use crate::config::PluginUse;
@@ -63,6 +63,32 @@ async fn judge(
         judgements.extend(answer.into_iter().map(convert::judgement));
     }
     Ok(judgements)
+}
+
+/// Asks the merge plugin of a request's builder which key it has.
+pub(super) async fn merge_key(shared: &Shared, request: &Request, set: &Buildset) {
+    let composition = shared.composition();
+    let result = key_of(shared, &composition, request, set).await;
+    shared.driver.tell(Input::MergeKeyFound { request: request.id, result }).await;
+}
+
+async fn key_of(
+    shared: &Shared,
+    composition: &Composition,
+    request: &Request,
+    set: &Buildset,
+) -> Result<Option<String>, Trouble> {
+    let builder = &request.builder;
+    let (Some(usage), Some(pool)) = (composition.loaded.merges.get(builder), composition.merges.get(builder)) else {
+        let message = format!("builder `{builder}` has lost its merge plugin with a reload");
+        return Err(Trouble { message, retry: false, retry_after: None });
+    };
+    let mut builders = composition.loaded.engine.builders.iter();
+    let project = builders.find(|it| it.name == *builder).map(|it| it.project.as_str()).unwrap_or_default();
+    let mut instance = pool.take(&shared.plugins, usage).await.map_err(|error| not_started(&error))?;
+    let answer = instance.merge_key(&request_for_plugin(request, set, project)).await;
+    pool.give_back(instance);
+    answer.map_err(|error| convert::trouble(&error))
 }
 
 /// A plugin that can't be started will not start at the next try either.

@@ -327,6 +327,7 @@ fn request(id: u64, set: u64, builder: &str, state: RequestState) -> Request {
         submitted_at: Wall(NOON),
         attempts: 1,
         losses: 0,
+        merge_key: MergeKey::Unasked,
         state,
     }
 }

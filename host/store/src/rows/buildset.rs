@@ -62,7 +62,20 @@ pub(crate) struct RequestRow {
     pub(crate) attempts: u32,
     #[serde(default, skip_serializing_if = "blank")]
     pub(crate) losses: u32,
+    #[serde(default, skip_serializing_if = "blank")]
+    pub(crate) merge_key: MergeKeyRow,
     pub(crate) state: RequestStateRow,
+}
+
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum MergeKeyRow {
+    #[default]
+    Unasked,
+    Awaited,
+    Given(String),
+    Alone,
+    Failed(String),
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

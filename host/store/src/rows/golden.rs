@@ -48,6 +48,10 @@ fn complete(outcome: Outcome, build: Option<BuildId>, reason: &str) -> RequestSt
     RequestState::Complete { outcome, build, at: Wall(88), reason: reason.to_owned() }
 }
 
+fn keyed(merge_key: MergeKey) -> Request {
+    Request { merge_key, ..request_in(RequestState::Pending) }
+}
+
 fn cases() -> Vec<Case> {
     let patches = |_: &[u8; 32]| Ok(PATCH.to_vec());
     let mut cases = Vec::new();
@@ -70,6 +74,10 @@ fn cases() -> Vec<Case> {
         ("request-built", request_in(complete(Outcome::Failure, Some(BuildId(9)), ""))),
         ("request-cancelled", request_in(complete(Outcome::Cancelled, None, "ann: a typo"))),
         ("request-lost", Request { losses: 1, ..request_in(RequestState::Pending) }),
+        ("request-with-merge-key", keyed(MergeKey::Given("arm".to_owned()))),
+        ("request-asked-about", keyed(MergeKey::Awaited)),
+        ("request-alone", keyed(MergeKey::Alone)),
+        ("request-unanswered", keyed(MergeKey::Failed("plugin `x` trapped".to_owned()))),
     ] {
         cases.push(case(name, &request_to_row(&request), request, request_from_row));
     }

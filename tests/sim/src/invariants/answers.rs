@@ -39,6 +39,7 @@ fn reply_of(input: &Input) -> Option<ReplyTo> {
         | Input::Polled { .. }
         | Input::CodebaseFound { .. }
         | Input::Judged { .. }
+        | Input::MergeKeyFound { .. }
         | Input::WorkerConnected { .. }
         | Input::WorkerLeaves { .. }
         | Input::WorkerLeft { .. }

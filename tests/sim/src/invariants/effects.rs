@@ -24,6 +24,9 @@ impl Invariant for Effects {
             Effect::AskCodebase { change } | Effect::AskFilters { change, .. } => {
                 durable.changes.contains_key(&change.id)
             }
+            Effect::AskMergeKey { request, set } => {
+                durable.requests.contains_key(&request.id) && durable.buildsets.contains_key(&set.id)
+            }
             Effect::Dispatch { worker, order } => {
                 let sent = &order.build;
                 durable.builds.get(&sent.id).is_some_and(|it| it.worker == *worker && is_of(it, sent))

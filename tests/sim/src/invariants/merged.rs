@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use stampmill_engine::config::Merge;
 use stampmill_model::{
-    Build, BuildState, Buildset, Outcome, Parent, PropertySource, Request, RequestState, SourceStamp,
+    Build, BuildState, Buildset, MergeKey, Outcome, Parent, PropertySource, Request, RequestState, SourceStamp,
 };
 
 use super::{Finding, Invariant, expect};
@@ -43,7 +44,7 @@ fn begins(facts: &Facts, build: &Build) -> Finding {
     }
     let id = build.id;
     let (first, first_set) = of(facts, build.request);
-    let may = facts.builder(&build.builder).is_some_and(|builder| builder.merge);
+    let may = may_merge(facts, build);
     let requests: BTreeSet<_> = build.requests().collect();
     let is_within = requests.len() == build.merged.len() + 1 && requests.len() <= SHARING_MOST;
     expect(may && is_within, || format!("build {id} of {} answers {requests:?}", build.builder))?;
@@ -71,9 +72,19 @@ fn begins(facts: &Facts, build: &Build) -> Finding {
     Ok(())
 }
 
+/// Whether the builder lets the first request of a build share it.
+fn may_merge(facts: &Facts, build: &Build) -> bool {
+    let key = &facts.said.requests[&build.request].merge_key;
+    facts.builder(&build.builder).is_some_and(|builder| match builder.merge {
+        Merge::Never => false,
+        Merge::Alike => true,
+        Merge::ByPlugin => matches!(key, MergeKey::Given(_)),
+    })
+}
+
 /// Nobody is left behind who could share the build.
 fn everybody_joins(facts: &Facts, build: &Build) -> Finding {
-    let may = facts.builder(&build.builder).is_some_and(|builder| builder.merge);
+    let may = may_merge(facts, build);
     if !may || build.merged.len() + 1 == SHARING_MOST {
         return Ok(());
     }
@@ -115,6 +126,8 @@ fn is_alike((one, one_set): (&Request, &Buildset), (other, other_set): (&Request
     }
     (&one.builder, &one.only_worker) == (&other.builder, &other.only_worker)
         && one_set.scheduler == other_set.scheduler
+        && one.merge_key == other.merge_key
+        && matches!(one.merge_key, MergeKey::Unasked | MergeKey::Given(_))
         && may_share(one_set)
         && may_share(other_set)
         && sources(one_set) == sources(other_set)

@@ -75,6 +75,8 @@ fn request_part(
         RequestState::Building(_) => ("running", false, false, ""),
         RequestState::Complete { outcome, reason, .. } => (outcome.as_str(), false, false, reason.as_str()),
     };
+    // What explains a request says it too.
+    let merging = request.merge_key.in_words().filter(|_| why.is_none());
     html! {
         article.card id={ "request-" (request.id) } {
             div.row {
@@ -85,6 +87,7 @@ fn request_part(
                 @if waits { (tables::request_buttons(request.id.0, awaits_approval, &visitor.who)) }
             }
             @if !ended_by.is_empty() { p { (words::sentence(&words::shortened(ended_by, 400))) } }
+            @if let Some(said) = &merging { p { (words::sentence(&words::shortened(said, 400))) } }
             @if let Some(why) = why {
                 p { (words::sentence(&why.summary)) @if let Some(position) = why.position { " (place " (position) " in the queue)" } }
                 @if !why.workers.is_empty() {

@@ -80,6 +80,40 @@ fn stamp(stamp: &model::SourceStamp) -> runtime::SourceStamp {
     }
 }
 
+/// A request as a decision plugin gets it. Patches stay here: they are megabytes, and nothing that such a plugin decides by.
+#[must_use]
+pub fn request_for_plugin(request: &model::Request, set: &model::Buildset, project: &str) -> runtime::Request {
+    let setting = |(name, property): (&String, &model::Property)| runtime::Setting {
+        name: name.clone(),
+        value: property.value.clone(),
+    };
+    runtime::Request {
+        id: request.id.0,
+        builder: request.builder.to_string(),
+        project: project.to_owned(),
+        priority: request.priority,
+        reason: set.reason.clone(),
+        scheduler: set.scheduler.as_ref().map(ToString::to_string),
+        owner: set.owner.clone(),
+        submitted_at: request.submitted_at.0,
+        sources: set.stamps.iter().map(wanted_source).collect(),
+        properties: set.properties.iter().map(setting).collect(),
+        extra: Vec::new(),
+    }
+}
+
+fn wanted_source(stamp: &model::SourceStamp) -> runtime::WantedSource {
+    runtime::WantedSource {
+        codebase: stamp.codebase.clone(),
+        repository: stamp.repository.clone(),
+        project: stamp.project.clone(),
+        branch: stamp.branch.clone(),
+        revision: stamp.revision.clone(),
+        patched: stamp.patch.is_some(),
+        trusted: stamp.trusted,
+    }
+}
+
 /// A change as a filter, a step or a reporter gets it.
 #[must_use]
 pub fn change_for_plugin(change: &model::Change) -> runtime::Change {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
-use stampmill_engine::config::{Builder, CodebaseDefault, Config, Retry, Worker, WorkerChoice};
+use stampmill_engine::config::{Builder, CodebaseDefault, Config, Merge, Retry, Worker, WorkerChoice};
 use stampmill_engine::input::Submission;
 use stampmill_engine::{Answer, Effect, Engine, Input, Output, ReplyTo, Snapshot};
 use stampmill_model::{
@@ -51,7 +51,7 @@ pub(super) fn plan(loaded: &Loaded, job: &Arc<Job>) -> Plan {
             job: Arc::clone(job),
             workers: WorkerChoice::default(),
             max_builds: None,
-            merge: false,
+            merge: Merge::Never,
             locks: Vec::new(),
             retry: Retry::default(),
             tier: Tier::WasmOnly,
@@ -76,7 +76,13 @@ impl Plan {
         for step in &mut job.steps {
             may_read(step, &read);
         }
-        let builder = Builder { job: Arc::new(job), workers: WorkerChoice::default(), ..self.builder };
+        let builder = Builder {
+            job: Arc::new(job),
+            workers: WorkerChoice::default(),
+            // There is one request, and no plugin that could be asked about it.
+            merge: Merge::Never,
+            ..self.builder
+        };
         let worker = Worker { name: WORKER.into(), tags: Vec::new(), max_builds: None, properties: Properties::new() };
         let config =
             Config { builders: vec![builder], workers: vec![worker], properties: self.global, ..Config::default() };

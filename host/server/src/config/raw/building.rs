@@ -6,7 +6,7 @@ use stampmill_engine::config::{Retry, RetryCause};
 use stampmill_model::{Author, LockAccess, LockScope, Milliseconds, Tier};
 
 use super::{
-    Builder, Job, Lock, LockUse, Project, Step, Worker, check_name, count, flag, name, optional, properties, usage,
+    Builder, Job, Lock, LockUse, Project, Step, Use, Worker, check_name, count, flag, name, optional, properties, usage,
 };
 use crate::config::finding::Problem;
 use crate::config::limits;
@@ -70,7 +70,8 @@ pub(super) fn builder(table: &mut Table<'_>) -> Option<Builder> {
     let project = optional(table, "project").unwrap_or_default();
     let (worker_names, worker_tags) = workers(table);
     let max_builds = count(table, "max-builds");
-    let merge = flag(table, "merge", true);
+    let merge = table.flag("merge");
+    let merge_by = plugin_of(table, "merge-by", "merge plugin");
     let locks = lock_uses(table);
     let retry = retry(table);
     let tier = table.choice("isolation", &TIERS).map_or(Tier::Sandboxed, |at| at.value);
@@ -85,6 +86,7 @@ pub(super) fn builder(table: &mut Table<'_>) -> Option<Builder> {
         worker_tags,
         max_builds,
         merge,
+        merge_by,
         locks,
         retry,
         tier,
@@ -92,6 +94,15 @@ pub(super) fn builder(table: &mut Table<'_>) -> Option<Builder> {
         description,
         interested,
     })
+}
+
+/// A table of the builder that uses a plugin.
+fn plugin_of(table: &Table<'_>, key: &'static str, word: &str) -> Option<Use> {
+    let what = format!("{word} of {}", table.what);
+    let inner = table.table(key, format!("the {what}"))?;
+    let usage = usage(&inner, &what);
+    inner.finish();
+    usage
 }
 
 /// Authors, as a change would have them: nobody looks whether they are people already.

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use stampmill_engine::config as engine;
-use stampmill_model::{Job, PluginRef, PropertySource, StepPlan};
+use stampmill_model::{BuilderName, Job, PluginRef, PropertySource, StepPlan};
 
 use super::{known, locking, with_source};
 use crate::config::finding::{Problem, Sink};
+use crate::config::reader::At;
 use crate::config::uses::{self, Checker};
 use crate::config::{PluginUse, raw};
 
@@ -86,11 +87,17 @@ pub(super) struct Known<'a> {
     pub(super) locks: &'a [String],
 }
 
-pub(super) fn builders(builders: Vec<raw::Builder>, known_names: &Known<'_>, sink: &Sink) -> Vec<engine::Builder> {
+pub(super) fn builders(
+    builders: Vec<raw::Builder>,
+    known_names: &Known<'_>,
+    checker: &Checker<'_>,
+) -> (Vec<engine::Builder>, BTreeMap<BuilderName, PluginUse>) {
+    let sink = checker.sink;
     let Known { jobs, workers, locks } = known_names;
     let job_names: Vec<String> = jobs.keys().cloned().collect();
     let mut resolved = Vec::new();
     let mut places = Vec::new();
+    let mut merges = BTreeMap::new();
     for builder in builders {
         let what = format!("builder `{}`", builder.name.value);
         let names = builder.worker_names.into_iter().filter(|name| known(name, &what, "worker", workers, sink));
@@ -98,6 +105,9 @@ pub(super) fn builders(builders: Vec<raw::Builder>, known_names: &Known<'_>, sin
         let tags = builder.worker_tags.into_iter().map(|tag| tag.value).collect();
         let locks = locking::uses(builder.locks, &what, locks, sink);
         known(&builder.job, &what, "job", &job_names, sink);
+        let merge = merge(builder.merge.as_ref(), builder.merge_by.as_ref(), sink);
+        let merge_by = builder.merge_by.and_then(|usage| checker.check(usage, uses::MERGE));
+        merges.extend(merge_by.map(|usage| (builder.name.value.as_str().into(), usage)));
         let Some(job) = jobs.get(&builder.job.value) else { continue };
         places.push(builder.name.with(()));
         resolved.push(engine::Builder {
@@ -106,7 +116,7 @@ pub(super) fn builders(builders: Vec<raw::Builder>, known_names: &Known<'_>, sin
             job: Arc::clone(job),
             workers: engine::WorkerChoice { names, tags },
             max_builds: builder.max_builds,
-            merge: builder.merge,
+            merge,
             locks,
             retry: builder.retry,
             tier: builder.tier,
@@ -114,7 +124,24 @@ pub(super) fn builders(builders: Vec<raw::Builder>, known_names: &Known<'_>, sin
         });
     }
     locking::check_order(&resolved, &places, sink);
-    resolved
+    (resolved, merges)
+}
+
+/// A plugin that nobody would ask is a mistake.
+fn merge(merge: Option<&At<bool>>, plugin: Option<&raw::Use>, sink: &Sink) -> engine::Merge {
+    let never = merge.filter(|merge| !merge.value);
+    match (never, plugin) {
+        (None, None) => engine::Merge::Alike,
+        (None, Some(_)) => engine::Merge::ByPlugin,
+        (Some(_), None) => engine::Merge::Never,
+        (Some(merge), Some(usage)) => {
+            let message = format!("the {} is never asked, as `merge` is false", usage.what);
+            let problem = Problem::error(merge.span.clone(), message).label("nothing is merged");
+            let problem = problem.also(usage.plugin.span.clone(), "the plugin");
+            sink.report(problem.mend("leave out one of `merge` and `merge-by`"));
+            engine::Merge::Never
+        }
+    }
 }
 
 pub(super) fn project(project: raw::Project) -> engine::Project {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use stampmill_engine::config::{ChangeSourceKind, Lock, LockUse, Project, Retry, RetryCause, SchedulerKind};
+use stampmill_engine::config::{ChangeSourceKind, Lock, LockUse, Merge, Project, Retry, RetryCause, SchedulerKind};
 use stampmill_model::{LockAccess, LockScope, Milliseconds, Tier};
 
 use super::{Folder, plugins, two_checkouts, warnings};
@@ -167,8 +167,25 @@ fn the_poll_interval_stands_beside_the_plugins_configuration_or_in_it() {
 #[test]
 fn requests_of_a_builder_merge_unless_it_says_otherwise() {
     let merge = |text: &str| loaded(&Folder::with(text)).engine.builders[0].merge;
-    assert!(merge(OUTLINE));
-    assert!(!merge(&OUTLINE.replace("workers = { tags", "merge = false\nworkers = { tags")));
+    assert_eq!(merge(OUTLINE), Merge::Alike);
+    assert_eq!(merge(&OUTLINE.replace("workers = { tags", "merge = false\nworkers = { tags")), Merge::Never);
+}
+
+#[test]
+fn a_builder_has_a_merge_plugin_where_it_names_one() {
+    let with = |keys: &str| OUTLINE.replace("workers = { tags", &format!("{keys}\nworkers = {{ tags"));
+    let by = "merge-by = { plugin = \"merge-by-property\", config = { properties = [\"suite\"] } }";
+    let loaded = loaded(&Folder::with(&with(by)));
+    let builder = &loaded.engine.builders[0];
+    assert_eq!(builder.merge, Merge::ByPlugin);
+    assert_eq!(loaded.merges[&builder.name].what, format!("merge plugin of builder `{}`", builder.name));
+    assert!(loaded.uses().any(|usage| usage.plugin.name == "merge-by-property"));
+
+    let never = super::errors(&with(&format!("merge = false\n{by}")));
+    assert!(never[0].message().contains("is never asked, as `merge` is false"), "{never:#?}");
+    let other = super::errors(&with("merge-by = { plugin = \"path-filter\" }"));
+    let says = "is a scheduler-filter, and a merge plugin is expected here";
+    assert!(other[0].message().contains(says), "{other:#?}");
 }
 
 #[test]
