@@ -200,6 +200,8 @@ pub struct Builder {
     pub retry: Retry,
     /// Properties of its builds.
     pub properties: Properties,
+    /// What it gives to its job: the values of the parameters, defaults included.
+    pub with: Properties,
 }
 
 /// Which requests of a builder share a build.

@@ -31,8 +31,9 @@ pub(crate) fn of_build(config: &Config, builder: &Builder, worker: &Worker, set:
     let global = sourced(&config.properties, &PropertySource::Global);
     let of_worker = sourced(&worker.properties, &PropertySource::Worker);
     let of_builder = sourced(&builder.properties, &PropertySource::Builder);
+    let of_job = sourced(&builder.with, &PropertySource::Job);
     let naming = Naming { builder: &builder.name, number, worker: &worker.name };
-    let layers = [of_worker, of_builder, set.properties.clone(), own(&naming, set)];
+    let layers = [of_worker, of_builder, set.properties.clone(), of_job, own(&naming, set)];
     layers.into_iter().fold(global, layered)
 }
 

@@ -21,6 +21,8 @@ pub enum PropertySource {
     Force,
     /// The step of another build that triggered it.
     Trigger,
+    /// What the builder gives to its job: it was checked with the configuration, and nobody who asks for a build changes it.
+    Job,
     /// The build itself: `buildername`, `buildnumber`, `workername` and so on.
     Build,
     /// A step, by name.
@@ -37,6 +39,7 @@ impl fmt::Display for PropertySource {
             Self::Scheduler => f.write_str("Scheduler"),
             Self::Force => f.write_str("Force"),
             Self::Trigger => f.write_str("Trigger"),
+            Self::Job => f.write_str("Job"),
             Self::Build => f.write_str("Build"),
             Self::Step(name) => write!(f, "Step {name}"),
         }

@@ -25,6 +25,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use stampmill_engine::form::Parameter;
 use stampmill_model::{
     BuilderName, ChangeSourceName, Digest, Grant, Job, Milliseconds, PluginLimits, ReporterName, SchedulerName,
 };
@@ -57,6 +58,8 @@ pub(crate) struct Loaded {
     pub(crate) engine: Arc<stampmill_engine::config::Config>,
     /// Every job, also those that no builder uses.
     pub(crate) jobs: BTreeMap<String, Arc<Job>>,
+    /// What each job asks of its builders.
+    pub(crate) parameters: BTreeMap<String, Vec<Parameter>>,
     /// Every plugin that is used, and the operator's own, by its name in the configuration.
     pub(crate) plugins: BTreeMap<String, Arc<PluginFile>>,
     /// The plugin of each change source.
@@ -221,6 +224,7 @@ fn load_text(path: &Path, text: String, lock: Lock, bundled: &[Bundled]) -> Resu
         title,
         data,
         jobs: resolved.jobs,
+        parameters: resolved.parameters,
         plugins: resolved.plugins,
         change_sources: source_names.zip(resolved.change_sources).collect(),
         codebases: resolved.codebases,

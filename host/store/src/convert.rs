@@ -198,6 +198,7 @@ fn properties_to_row(properties: &Properties) -> PropertiesRow {
             PropertySource::Scheduler => PropertySourceRow::Scheduler,
             PropertySource::Force => PropertySourceRow::Force,
             PropertySource::Trigger => PropertySourceRow::Trigger,
+            PropertySource::Job => PropertySourceRow::Job,
             PropertySource::Build => PropertySourceRow::Build,
             PropertySource::Step(name) => PropertySourceRow::Step(name.clone()),
         },
@@ -215,6 +216,7 @@ fn properties_from_row<R: Row>(row: PropertiesRow) -> Result<Properties, StoreEr
             PropertySourceRow::Scheduler => PropertySource::Scheduler,
             PropertySourceRow::Force => PropertySource::Force,
             PropertySourceRow::Trigger => PropertySource::Trigger,
+            PropertySourceRow::Job => PropertySource::Job,
             PropertySourceRow::Build => PropertySource::Build,
             PropertySourceRow::Step(name) => PropertySource::Step(name),
         };

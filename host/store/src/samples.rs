@@ -150,6 +150,12 @@ pub(crate) fn triggered_buildset() -> Buildset {
     Buildset { parent: Some(Parent::Triggered(BuildId(9))), depth: 2, stamps, ..open_buildset() }
 }
 
+/// Of a build whose builder gives something to its job.
+pub(crate) fn given_buildset() -> Buildset {
+    let property = Property { value: json!("lib"), source: PropertySource::Job };
+    Buildset { properties: [("package".to_owned(), property)].into(), ..open_buildset() }
+}
+
 pub(crate) fn request_in(state: RequestState) -> Request {
     Request {
         id: RequestId(5),

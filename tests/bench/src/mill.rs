@@ -315,6 +315,7 @@ fn builder(kind: Kind, number: usize) -> Builder {
         locks,
         tier: Tier::Sandboxed,
         properties: Properties::new(),
+        with: Properties::new(),
     }
 }
 

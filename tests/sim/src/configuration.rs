@@ -244,6 +244,7 @@ fn builder(dice: &mut Dice, number: usize, locks: &[Lock]) -> Builder {
         max_builds: max_builds(dice),
         tier: *dice.pick(&tiers),
         properties: Properties::new(),
+        with: Properties::new(),
         merge: merge(dice),
         locks,
         retry: retry(dice),

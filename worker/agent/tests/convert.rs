@@ -16,6 +16,7 @@ fn order() -> BuildOrder {
         PropertySource::Scheduler,
         PropertySource::Force,
         PropertySource::Trigger,
+        PropertySource::Job,
         PropertySource::Build,
         PropertySource::Step("configure".to_owned()),
     ];

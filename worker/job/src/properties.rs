@@ -7,8 +7,8 @@ use stampmill_model::{Build, Properties, Property, PropertySource};
 
 /// Sets a property unless a place of higher precedence has set it already; among equals the later one wins. Answers whether it was set.
 ///
-/// The precedence is the order of [`PropertySource`]: global, worker, builder, change, scheduler, force, build, step. Steps are all equal
-/// among each other.
+/// The precedence is the order of [`PropertySource`]: global, worker, builder, change, scheduler, force, trigger, job, build, step.
+/// Steps are all equal among each other.
 pub fn set(properties: &mut Properties, name: &str, property: Property) -> bool {
     match properties.entry(name.to_owned()) {
         Entry::Vacant(place) => {
@@ -69,7 +69,8 @@ const fn rank(source: &PropertySource) -> u8 {
         PropertySource::Scheduler => 4,
         PropertySource::Force => 5,
         PropertySource::Trigger => 6,
-        PropertySource::Build => 7,
-        PropertySource::Step(_) => 8,
+        PropertySource::Job => 7,
+        PropertySource::Build => 8,
+        PropertySource::Step(_) => 9,
     }
 }

@@ -213,6 +213,8 @@ fn properties_go_by_precedence_and_among_equals_the_later_wins() {
         Change,
         Scheduler,
         Force,
+        PropertySource::Trigger,
+        PropertySource::Job,
         PropertySource::Build,
         PropertySource::Step("s".to_owned()),
     ];

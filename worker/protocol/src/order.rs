@@ -166,6 +166,8 @@ pub enum PropertySource {
     Force,
     /// The step of another build that triggered it.
     Trigger,
+    /// What the builder gives to its job.
+    Job,
     /// The build itself.
     Build,
     /// A step, by name.

@@ -135,6 +135,19 @@ fn a11_10_a_later_source_of_a_property_overrides_an_earlier_one() {
 }
 
 #[test]
+fn what_a_builder_gives_to_its_job_is_overridden_by_nobody_who_asks_for_a_build() {
+    let with = property("target", "staging", PropertySource::Builder);
+    let asked = property("target", "production", PropertySource::Force);
+    let of_builder =
+        Builder { properties: property("target", "none", PropertySource::Builder), with, ..builder("linux") };
+    let mut world = forcing(vec![of_builder], vec![worker("w1")]);
+    world.connect("w1", 1);
+    world.force(Force { properties: asked, ..force("linux") });
+    let target = &world.build(1).properties["target"];
+    assert_eq!((target.value.clone(), target.source.clone()), ("staging".into(), PropertySource::Job));
+}
+
+#[test]
 fn a11_10_what_a_person_forces_overrides_scheduler_and_change() {
     let mut world = forcing(vec![builder("linux")], vec![worker("w1")]);
     world.connect("w1", 1);

@@ -47,6 +47,7 @@ pub(crate) fn builder(name: &str) -> Builder {
         retry: Retry::default(),
         tier: Tier::Sandboxed,
         properties: Properties::new(),
+        with: Properties::new(),
     }
 }
 

@@ -8,7 +8,7 @@ mod surroundings;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use stampmill_engine::form::{Entry, SourceField};
+use stampmill_engine::form::{Entry, Parameter, SourceField};
 use stampmill_model::{LockAccess, LockScope, Milliseconds, Tier};
 use toml::de::DeTable;
 
@@ -138,6 +138,7 @@ pub(super) struct Codebase {
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) name: At<String>,
+    pub(super) parameters: Vec<Parameter>,
     pub(super) steps: Vec<Step>,
 }
 
@@ -162,6 +163,8 @@ pub(super) struct Step {
 pub(super) struct Builder {
     pub(super) name: At<String>,
     pub(super) job: At<String>,
+    /// What it gives to the parameters of its job; at the place of the job's name where it gives nothing.
+    pub(super) with: ConfigValue,
     pub(super) project: String,
     pub(super) worker_names: Vec<At<String>>,
     pub(super) worker_tags: Vec<At<String>>,
@@ -363,6 +366,17 @@ fn properties(table: &Table<'_>) -> BTreeMap<String, Value> {
             BTreeMap::new()
         }
     }
+}
+
+/// The values that a table gives to parameters, if it gives any.
+fn with(table: &Table<'_>) -> Option<ConfigValue> {
+    let with = table.json("with")?;
+    if with.value.is_object() {
+        return Some(with);
+    }
+    let problem = Problem::error(with.span, format!("`with` of {} is no table", table.what));
+    table.sink().report(problem.mend("write `with = { name = \"value\" }`"));
+    None
 }
 
 /// A flag with a default.

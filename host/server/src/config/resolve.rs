@@ -1,6 +1,7 @@
 //! From the file as written to what the host works with: names looked up, plugins found, everything that is wrong reported.
 
 mod building;
+mod giving;
 mod locking;
 mod scheduling;
 mod warnings;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use stampmill_engine::config as engine;
+use stampmill_engine::form::Parameter;
 use stampmill_model::{BuilderName, Job, Properties, Property, PropertySource};
 
 use super::finding::{Problem, Sink};
@@ -28,6 +30,7 @@ pub(super) struct Resolved {
     pub(super) listen: String,
     pub(super) engine: engine::Config,
     pub(super) jobs: BTreeMap<String, Arc<Job>>,
+    pub(super) parameters: BTreeMap<String, Vec<Parameter>>,
     pub(super) plugins: BTreeMap<String, Arc<PluginFile>>,
     pub(super) pins: Vec<NewPin>,
     pub(super) change_sources: Vec<PluginUse>,
@@ -56,13 +59,15 @@ pub(super) fn resolve(file: File, bundled: &[Bundled], folder: &Path, lock: &Loc
     let codebases = file.codebases.and_then(|usage| checker.check(usage, uses::CODEBASES));
     let builder_names: Vec<String> = file.builders.iter().map(|builder| builder.name.value.clone()).collect();
     let (schedulers, filters) = scheduling::schedulers(file.schedulers, &builder_names, &checker);
+    let asked = file.jobs.iter().map(|job| (job.name.value.clone(), job.parameters.clone()));
+    let parameters = asked.collect();
     let lock_names: Vec<String> = file.locks.iter().map(|lock| lock.name.value.clone()).collect();
     let (jobs, steps) = building::jobs(file.jobs, &lock_names, &checker);
     let worker_names: Vec<String> = file.workers.iter().map(|worker| worker.name.value.clone()).collect();
     let locks: Vec<_> = file.locks.into_iter().map(locking::lock).collect();
     let (builders, merges) = building::builders(
         file.builders,
-        &building::Known { jobs: &jobs, workers: &worker_names, locks: &lock_names },
+        &building::Known { jobs: &jobs, parameters: &parameters, workers: &worker_names, locks: &lock_names },
         &checker,
     );
     let projects = file.projects.into_iter().map(building::project).collect();
@@ -90,6 +95,7 @@ pub(super) fn resolve(file: File, bundled: &[Bundled], folder: &Path, lock: &Loc
         listen: listen(file.listen, sink),
         engine,
         jobs,
+        parameters,
         plugins,
         pins,
         change_sources,

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod forms;
+mod giving;
 mod granting;
 mod outline;
 mod pins;

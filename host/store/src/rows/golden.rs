@@ -62,6 +62,7 @@ fn cases() -> Vec<Case> {
         ("buildset-open", open_buildset()),
         ("buildset-finished", finished_buildset()),
         ("buildset-triggered", triggered_buildset()),
+        ("buildset-given", given_buildset()),
     ] {
         let row = buildset_to_row(&buildset, &mut Vec::new());
         cases.push(case(name, &row, buildset.clone(), move |row| buildset_from_row(row, &patches)));

@@ -28,6 +28,7 @@ pub(crate) enum PropertySourceRow {
     Trigger,
     Build,
     Step(String),
+    Job,
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

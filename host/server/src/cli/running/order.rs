@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 use stampmill_engine::config::{Builder, CodebaseDefault, Config, Merge, Retry, Worker, WorkerChoice};
+use stampmill_engine::form::Parameter;
 use stampmill_engine::input::Submission;
 use stampmill_engine::{Answer, Effect, Engine, Input, Output, ReplyTo, Snapshot};
 use stampmill_model::{
@@ -23,6 +24,8 @@ pub(super) const WORKER: &str = "local";
 /// What is built.
 pub(super) struct Plan {
     builder: Builder,
+    /// What the job asks of its builders.
+    parameters: Vec<Parameter>,
     global: Properties,
     /// Where the job's sources are for the schedulers that use it; by name.
     pub(super) codebases: BTreeMap<String, CodebaseDefault>,
@@ -56,9 +59,11 @@ pub(super) fn plan(loaded: &Loaded, job: &Arc<Job>) -> Plan {
             retry: Retry::default(),
             tier: Tier::WasmOnly,
             properties: Properties::new(),
+            with: Properties::new(),
         },
     };
-    Plan { builder, global: engine.properties.clone(), codebases }
+    let parameters = loaded.parameters.get(&job.name).cloned().unwrap_or_default();
+    Plan { builder, parameters, global: engine.properties.clone(), codebases }
 }
 
 impl Plan {
@@ -76,11 +81,14 @@ impl Plan {
         for step in &mut job.steps {
             may_read(step, &read);
         }
+        let (given, properties) = properties.into_iter().partition(|(name, _)| self.asks(name));
+        let with = self.with(given)?;
         let builder = Builder {
             job: Arc::new(job),
             workers: WorkerChoice::default(),
             // There is one request, and no plugin that could be asked about it.
             merge: Merge::Never,
+            with,
             ..self.builder
         };
         let worker = Worker { name: WORKER.into(), tags: Vec::new(), max_builds: None, properties: Properties::new() };
@@ -92,11 +100,35 @@ impl Plan {
             stamps,
             reason: "run by hand".to_owned(),
             owner: String::new(),
-            properties: properties.into_iter().map(of_person).collect(),
+            properties: Vec::into_iter(properties).map(of_person).collect(),
             priority: 0,
             external_id: None,
         };
         decided(config, submission)
+    }
+
+    fn asks(&self, name: &str) -> bool {
+        self.parameters.iter().any(|parameter| parameter.name == name)
+    }
+
+    /// What the job gets: from whoever runs it, else from its builder, else its own defaults.
+    fn with(&self, given: Vec<(String, Value)>) -> anyhow::Result<Properties> {
+        let given: BTreeMap<String, Value> = given.into_iter().collect();
+        let mut with = self.builder.with.clone();
+        for parameter in &self.parameters {
+            let name = &parameter.name;
+            let refused = |wrong: String| Failure::refused(format!("parameter `{name}` {wrong}"));
+            let value = match given.get(name) {
+                Some(value) => parameter.kind.read(value).map_err(refused)?,
+                None if with.contains_key(name) => continue,
+                None => parameter.unanswered(""),
+            };
+            if parameter.required && value.as_ref().is_none_or(|value| *value == Value::from("")) {
+                return Err(refused(format!("is missing; give it with `-p {name}=…`")));
+            }
+            with.extend(value.map(|value| (name.clone(), Property { value, source: PropertySource::Job })));
+        }
+        Ok(with)
     }
 }
 

@@ -6,22 +6,25 @@ use stampmill_engine::config::{Retry, RetryCause};
 use stampmill_model::{Author, LockAccess, LockScope, Milliseconds, Tier};
 
 use super::{
-    Builder, Job, Lock, LockUse, Project, Step, Use, Worker, check_name, count, flag, name, optional, properties, usage,
+    Builder, Job, Lock, LockUse, Project, Step, Use, Worker, check_name, count, flag, form, name, optional, properties,
+    usage, with,
 };
 use crate::config::finding::Problem;
 use crate::config::limits;
 use crate::config::reader::{At, Table};
+use crate::config::value::ConfigValue;
 
 pub(super) fn job(table: &mut Table<'_>) -> Option<Job> {
     let name = name(table, "job", "build");
     let what = table.what.clone();
+    let parameters = form::parameters(table);
     let mut steps = Vec::new();
     for mut step_table in table.tables("step", &format!("a step of {what}")) {
         steps.extend(step(&mut step_table, &what));
         step_table.finish();
     }
     table.require("step", "[[job.step]] with plugin = \"shell\"");
-    Some(Job { name: name?, steps })
+    Some(Job { name: name?, parameters, steps })
 }
 
 fn step(table: &mut Table<'_>, job: &str) -> Option<Step> {
@@ -67,6 +70,7 @@ const TIERS: [(&str, Tier); 3] =
 pub(super) fn builder(table: &mut Table<'_>) -> Option<Builder> {
     let name = name(table, "builder", "linux");
     let job = table.required_text("job", "job = \"NAME\"");
+    let with = with(table);
     let project = optional(table, "project").unwrap_or_default();
     let (worker_names, worker_tags) = workers(table);
     let max_builds = count(table, "max-builds");
@@ -78,9 +82,11 @@ pub(super) fn builder(table: &mut Table<'_>) -> Option<Builder> {
     let properties = properties(table);
     let description = optional(table, "description");
     let interested = interested(table);
+    let job = job?;
     Some(Builder {
         name: name?,
-        job: job?,
+        with: with.unwrap_or_else(|| ConfigValue::empty(job.span.clone())),
+        job,
         project,
         worker_names,
         worker_tags,

@@ -1,4 +1,4 @@
-//! What a force scheduler asks of people.
+//! What a force scheduler asks of people, and a job of its builders.
 
 use std::collections::BTreeMap;
 
@@ -18,6 +18,9 @@ pub(super) const SOURCE_FIELDS: [(&str, SourceField); 4] = [
     ("repository", SourceField::Repository),
     ("project", SourceField::Project),
 ];
+
+/// Kinds that need a person who answers, or a page with frames.
+const ASKED_OF_PEOPLE: [Word; 3] = [Word::User, Word::File, Word::Group];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Word {
@@ -47,14 +50,31 @@ const WORDS: [(&str, Word); 8] = [
 struct Object {
     /// Whether it is not the properties themselves but in a group with a name.
     is_inner: bool,
+    /// Whether builders give the values, in the configuration.
+    is_of_builders: bool,
     /// Names that are taken, and where.
     names: BTreeMap<String, Span>,
 }
 
 /// The parameters below a scheduler, in the order of the file.
 pub(super) fn entries(scheduler: &Table<'_>) -> Vec<Entry> {
+    read(scheduler, Object::default())
+}
+
+/// The parameters below a job, in the order of the file.
+pub(super) fn parameters(job: &Table<'_>) -> Vec<Parameter> {
+    let entries = read(job, Object { is_of_builders: true, ..Object::default() });
+    let parameter = |entry| match entry {
+        Entry::Parameter(parameter) => Some(parameter),
+        // It was reported.
+        Entry::Group(_) => None,
+    };
+    entries.into_iter().filter_map(parameter).collect()
+}
+
+fn read(scheduler: &Table<'_>, mut object: Object) -> Vec<Entry> {
     let mut count = 0;
-    let entries = level(scheduler, 0, &mut Object::default(), &mut count);
+    let entries = level(scheduler, 0, &mut object, &mut count);
     if count > limits::PARAMETERS_MAX {
         let message =
             format!("{} has {count} parameters, and at most {} are taken", scheduler.what, limits::PARAMETERS_MAX);
@@ -99,6 +119,9 @@ fn entry(table: &mut Table<'_>, groups: usize, object: &mut Object, count: &mut 
     let default = table.json("default");
     let word = word?;
     check_keys(table, &word);
+    if object.is_of_builders {
+        check_for_builders(table, &word);
+    }
     if word.value == Word::Group {
         if inner.is_empty() && table.key_span("parameter").is_none() {
             let problem = Problem::error(table.span.clone(), format!("{} has no parameters", table.what));
@@ -256,6 +279,20 @@ fn check_keys(table: &Table<'_>, word: &At<Word>) {
         let message = format!("`{key}` of {} means nothing for kind `{kind}`", table.what);
         let problem = Problem::error(place, message).label("without effect").also(word.span.clone(), "the kind");
         table.sink().report(problem.mend(format!("it belongs to kind `{names}`")));
+    }
+}
+
+/// What only people can be asked means nothing for a builder.
+fn check_for_builders(table: &Table<'_>, word: &At<Word>) {
+    let fitting = "take `string`, `text`, `int`, `bool` or `choice`";
+    if ASKED_OF_PEOPLE.contains(&word.value) {
+        let kind = WORDS.iter().find(|(_, known)| *known == word.value).map_or("", |(text, _)| text);
+        let message = format!("kind `{kind}` of {} is for force schedulers, which ask people", table.what);
+        table.sink().report(Problem::error(word.span.clone(), message).label("nobody is asked").mend(fitting));
+    }
+    if let Some(place) = table.key_span("hide") {
+        let problem = Problem::error(place, format!("`hide` of {} means nothing in a job", table.what));
+        table.sink().report(problem.label("no page shows it").mend("remove it"));
     }
 }
 

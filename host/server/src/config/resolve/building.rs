@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use stampmill_engine::config as engine;
+use stampmill_engine::form::Parameter;
 use stampmill_model::{BuilderName, Job, PluginRef, PropertySource, StepPlan};
 
+use super::giving::given;
 use super::{known, locking, with_source};
 use crate::config::finding::{Problem, Sink};
 use crate::config::reader::At;
@@ -83,6 +85,7 @@ fn step(step: raw::Step, locks: &[String], checker: &Checker<'_>) -> Option<(Ste
 /// What builders refer to.
 pub(super) struct Known<'a> {
     pub(super) jobs: &'a BTreeMap<String, Arc<Job>>,
+    pub(super) parameters: &'a BTreeMap<String, Vec<Parameter>>,
     pub(super) workers: &'a [String],
     pub(super) locks: &'a [String],
 }
@@ -93,7 +96,7 @@ pub(super) fn builders(
     checker: &Checker<'_>,
 ) -> (Vec<engine::Builder>, BTreeMap<BuilderName, PluginUse>) {
     let sink = checker.sink;
-    let Known { jobs, workers, locks } = known_names;
+    let Known { jobs, parameters, workers, locks } = known_names;
     let job_names: Vec<String> = jobs.keys().cloned().collect();
     let mut resolved = Vec::new();
     let mut places = Vec::new();
@@ -110,6 +113,8 @@ pub(super) fn builders(
         merges.extend(merge_by.map(|usage| (builder.name.value.as_str().into(), usage)));
         let Some(job) = jobs.get(&builder.job.value) else { continue };
         places.push(builder.name.with(()));
+        let asked = parameters.get(&builder.job.value).map_or(&[][..], Vec::as_slice);
+        let with = given(&builder.with, asked, &format!("{what} with job `{}`", builder.job.value), &builder.job, sink);
         resolved.push(engine::Builder {
             name: builder.name.value.into(),
             project: builder.project,
@@ -121,6 +126,7 @@ pub(super) fn builders(
             retry: builder.retry,
             tier: builder.tier,
             properties: with_source(builder.properties, &PropertySource::Builder),
+            with: with_source(with, &PropertySource::Job),
         });
     }
     locking::check_order(&resolved, &places, sink);

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
+use stampmill_engine::form::{Entry, Parameter};
 
 use crate::config::finding::{Problem, Sink};
 use crate::config::nearest::{did_you_mean, nearest};
-use crate::config::raw::{File, SchedulerKind, Worker};
+use crate::config::raw::{Builder, File, SchedulerKind, Worker};
 
 /// The codebase generator whose configuration lists every codebase that it can yield.
 const REPOSITORY_MAP: &str = "repository-map";
@@ -15,6 +16,7 @@ pub(super) fn report(file: &File, sink: &Sink) {
     codebases(file, sink);
     schedulers(file, sink);
     builders(file, sink);
+    hidden_answers(file, sink);
     projects(file, sink);
     untrusted_secrets(file, sink);
 }
@@ -126,6 +128,26 @@ fn builders(file: &File, sink: &Sink) {
         let tags: Vec<String> = builder.worker_tags.iter().map(|tag| format!("{:?}", tag.value)).collect();
         let mend = format!("add `[[worker]]` with `name = \"…\"` and `tags = [{}]`", tags.join(", "));
         sink.report(problem.label("its requests will wait").mend(mend));
+    }
+}
+
+/// What a builder gives to its job overrides what people answer.
+fn hidden_answers(file: &File, sink: &Sink) {
+    for scheduler in &file.schedulers {
+        for entry in &scheduler.entries {
+            let Entry::Parameter(Parameter { name: asked, .. }) = entry else { continue };
+            let named = |builder: &&Builder| scheduler.builders.iter().any(|at| at.value == builder.name.value);
+            let hides = |builder: &&Builder| {
+                let job = file.jobs.iter().find(|job| job.name.value == builder.job.value);
+                job.is_some_and(|job| job.parameters.iter().any(|parameter| parameter.name == *asked))
+            };
+            let Some(builder) = file.builders.iter().filter(named).find(hides) else { continue };
+            let (name, builder, job) = (&scheduler.name.value, &builder.name.value, &builder.job.value);
+            let message = format!("`{asked}` that scheduler `{name}` asks is never seen by builder `{builder}`");
+            let problem = Problem::warning(scheduler.span.clone(), message);
+            let problem = problem.label(format!("job `{job}` has a parameter `{asked}`"));
+            sink.report(problem.mend("give one of them another name"));
+        }
     }
 }
 

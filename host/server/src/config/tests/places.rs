@@ -13,7 +13,7 @@ fn schema() -> Value {
 }
 
 /// An unknown key in a table, and where the schema describes that table.
-const TABLES: [(&str, &str); 22] = [
+const TABLES: [(&str, &str); 23] = [
     ("zzz = 1", ""),
     ("[[change-source]]\nzzz = 1", "/$defs/change-source"),
     ("[codebases]\nzzz = 1", "/$defs/codebases"),
@@ -22,6 +22,7 @@ const TABLES: [(&str, &str); 22] = [
     ("[[scheduler]]\n[[scheduler.parameter]]\nzzz = 1", "/$defs/parameter"),
     ("[[scheduler]]\nfilter = [{ zzz = 1 }]", "/$defs/filter"),
     ("[[job]]\nzzz = 1", "/$defs/job"),
+    ("[[job]]\n[[job.parameter]]\nzzz = 1", "/$defs/parameter"),
     ("[[job]]\n[[job.step]]\nzzz = 1", "/$defs/step"),
     ("[[builder]]\nzzz = 1", "/$defs/builder"),
     ("[[builder]]\nworkers = { zzz = 1 }", "/$defs/workers"),
