@@ -225,6 +225,7 @@ impl Engine {
         }
         self.forget_branches(&open.set);
         self.follow(&open.set, outcome);
+        self.pass_on(&open.set, outcome);
         self.trigger_is_complete(&open.set, outcome);
         for change in changes_of(&open.set.stamps) {
             self.release_change(change);

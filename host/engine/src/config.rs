@@ -87,6 +87,8 @@ pub struct Scheduler {
     pub approve_untrusted: bool,
     /// Whether a newer buildset of changes cancels the older open ones of the same branches.
     pub cancel_superseded: bool,
+    /// The project of its builders, if those that depend on it are built when a buildset of this scheduler has passed.
+    pub pings: Option<String>,
     /// Whether the rest of a buildset is cancelled when a request of it has failed.
     pub cancel_on_failure: bool,
     /// The reason of its buildsets; a default is made from its name when empty.
@@ -104,6 +106,7 @@ impl Scheduler {
             | SchedulerKind::Periodic { .. }
             | SchedulerKind::Nightly { .. }
             | SchedulerKind::Dependent { .. }
+            | SchedulerKind::Pinged { .. }
             | SchedulerKind::Try { .. }
             | SchedulerKind::Triggerable => None,
         }
@@ -143,6 +146,11 @@ pub enum SchedulerKind {
     Dependent {
         /// The other.
         upstream: SchedulerName,
+    },
+    /// When the projects that its project depends on have passed, as far as they are built for the same reason; with its own sources.
+    Pinged {
+        /// The project of its builders.
+        project: String,
     },
     /// When a person has a patch.
     Try {
@@ -224,6 +232,8 @@ pub struct Project {
     pub shares: Option<u32>,
     /// At most this many builds of it at once.
     pub max_builds: Option<u32>,
+    /// The projects that are built before it where one has news; without a cycle.
+    pub depends_on: Vec<String>,
 }
 
 /// Which builds are tried again without anybody's asking. A step that ends with the outcome `retry` asks, and counts as well.

@@ -10,7 +10,7 @@ use crate::buildset::{changes_of, outcome_of};
 use crate::config::{Scheduler, SchedulerKind};
 use crate::intake::Phase;
 use crate::locks::LockKey;
-use crate::output::NoticeState;
+use crate::output::{NoticeState, PingState};
 use crate::queue::{Lane, Queue};
 use crate::scheduling::{is_waiting, takes_changes};
 use crate::superseding::Branches;
@@ -40,6 +40,7 @@ pub fn check(engine: &Engine) -> Vec<Violation> {
     workers(engine, &mut found);
     locks(engine, &mut found);
     triggers(engine, &mut found);
+    pings(engine, &mut found);
     timers(engine, &mut found);
     ids(engine, &mut found);
     found.0
@@ -252,6 +253,25 @@ fn triggers(engine: &Engine, found: &mut Findings) {
         let Some(parent) = engine.builds.get(&build) else { continue };
         let is_listed = parent.build.triggers.iter().any(|it| it.state == TriggerState::Open { buildset: *id });
         found.expect(is_listed, || format!("build {build} has triggered buildset {id} and does not know it"));
+    }
+}
+
+/// Each wave has reached a scheduler once, and who waits in it waits for somebody in it.
+fn pings(engine: &Engine, found: &mut Findings) {
+    for (name, state) in &engine.schedulers {
+        let waves: BTreeSet<_> = state.pings.iter().map(|ping| ping.wave).collect();
+        found.expect(waves.len() == state.pings.len(), || {
+            format!("{name} is pinged twice in a wave: {:?}", state.pings)
+        });
+        for ping in &state.pings {
+            let holds = match &ping.state {
+                PingState::Waiting => !engine.waits_for(name).is_empty(),
+                PingState::Building(set) => {
+                    engine.buildsets.get(set).is_some_and(|open| open.set.scheduler.as_ref() == Some(name))
+                }
+            };
+            found.expect(holds, || format!("{name} is pinged for nothing: {ping:?}"));
+        }
     }
 }
 

@@ -163,5 +163,6 @@ impl Engine {
         self.serve_step_lines();
         self.sync_merge_keys();
         self.reconsider_changes();
+        self.sync_pings();
     }
 }

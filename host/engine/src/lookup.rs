@@ -6,6 +6,7 @@ use stampmill_model::{BuilderName, ChangeSourceName, LockAccess, LockName, Sched
 
 use crate::Engine;
 use crate::config::{Builder, Config, LockUse, SchedulerKind, Worker, WorkerChoice};
+use crate::scheduling::Projects;
 
 /// Positions in the lists of a [`Config`].
 #[derive(Clone, Debug, Default)]
@@ -15,6 +16,7 @@ pub(crate) struct Lookup {
     schedulers: BTreeMap<SchedulerName, usize>,
     /// Those that wait for a scheduler.
     dependents: BTreeMap<SchedulerName, Vec<usize>>,
+    projects: Projects,
     /// Those by which a builder is forced.
     forcing: BTreeMap<BuilderName, Vec<usize>>,
     workers: BTreeMap<WorkerName, usize>,
@@ -62,6 +64,7 @@ impl Lookup {
         let entry = |position| LockEntry { position, lists: BTreeMap::new() };
         lookup.locks = locks.map(|(position, lock)| (lock.name.clone(), entry(position))).collect();
         lookup.read_builders(config);
+        lookup.projects = Projects::new(config);
         for (position, scheduler) in config.schedulers.iter().enumerate() {
             lookup.schedulers.insert(scheduler.name.clone(), position);
             match &scheduler.kind {
@@ -77,6 +80,7 @@ impl Lookup {
                 | SchedulerKind::AnyBranch { .. }
                 | SchedulerKind::Periodic { .. }
                 | SchedulerKind::Nightly { .. }
+                | SchedulerKind::Pinged { .. }
                 | SchedulerKind::Try { .. }
                 | SchedulerKind::Triggerable => {}
             }
@@ -131,6 +135,11 @@ impl Lookup {
     /// Where those stand that wait for a scheduler.
     pub(crate) fn dependents(&self, upstream: &SchedulerName) -> &[usize] {
         self.dependents.get(upstream).map_or(&[], Vec::as_slice)
+    }
+
+    /// Which projects depend on which.
+    pub(crate) const fn projects(&self) -> &Projects {
+        &self.projects
     }
 
     /// Where those stand by which a builder is forced.

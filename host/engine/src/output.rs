@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use stampmill_model::{
-    Build, BuildId, BuildOrder, Buildset, Change, ChangeId, ChangeSourceName, Halt, Milliseconds, NoticeId,
+    Build, BuildId, BuildOrder, Buildset, BuildsetId, Change, ChangeId, ChangeSourceName, Halt, Milliseconds, NoticeId,
     ReporterName, Request, SchedulerName, Steady, TriggerState, Wall, WorkerName,
 };
 
@@ -73,6 +73,41 @@ pub struct SchedulerState {
     pub last_seen: BTreeMap<String, LastSeen>,
     /// Who disabled it, if somebody has.
     pub disabled: Option<Halt>,
+    /// The waves that it waits in, or builds for, oldest first.
+    pub pings: Vec<Ping>,
+    /// Why it was left out of a wave, if it has built nothing for one since.
+    pub left_out: Option<LeftOut>,
+}
+
+/// A wave that has reached a project.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ping {
+    /// The buildset that began it.
+    pub wave: BuildsetId,
+    /// The project of that.
+    pub from: String,
+    /// How far it is here.
+    pub state: PingState,
+}
+
+/// How far a project is in a wave.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum PingState {
+    /// For projects that it depends on and that are in the wave as well.
+    Waiting,
+    /// This buildset is under way.
+    Building(BuildsetId),
+}
+
+/// Why a project was left out of a wave.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LeftOut {
+    /// The buildset that began it.
+    pub wave: BuildsetId,
+    /// Where it stopped.
+    pub project: String,
+    /// Why there.
+    pub why: String,
 }
 
 /// Which version of a codebase a scheduler has seen last.
@@ -259,10 +294,22 @@ pub struct SchedulerNow {
     pub name: SchedulerName,
     /// Who disabled it, if somebody has.
     pub disabled: Option<Halt>,
+    /// The projects that it waits for.
+    pub waits_for: Vec<String>,
+    /// Why it was left out of a wave, if it has built nothing for one since.
+    pub left_out: Option<String>,
     /// How many changes wait in its batches.
     pub waiting: usize,
     /// When it makes a buildset next, as far as that is planned.
     pub next_at: Option<Wall>,
+}
+
+impl SchedulerNow {
+    /// One that waits with nothing.
+    #[must_use]
+    pub const fn idle(name: SchedulerName) -> Self {
+        Self { name, disabled: None, waits_for: Vec::new(), left_out: None, waiting: 0, next_at: None }
+    }
 }
 
 /// The state of one change source, for people.

@@ -6,6 +6,7 @@ mod dependent;
 mod force;
 mod nightly;
 mod periodic;
+mod pinging;
 mod selection;
 mod stamps;
 mod switch;
@@ -15,15 +16,18 @@ mod trying;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use stampmill_model::{BuilderName, ChangeId, Decision, PropertySource, SchedulerName, Verdict, WorkerName};
+use stampmill_model::{
+    BuilderName, BuildsetId, ChangeId, Decision, PropertySource, SchedulerName, Verdict, WorkerName,
+};
 
 pub(crate) use batch::takes_changes;
+pub(crate) use pinging::Projects;
 pub(crate) use triggerable::{awaited_sets, is_waiting};
 
 use crate::Engine;
 use crate::buildset::{NewBuildset, Wish};
 use crate::config::Scheduler;
-use crate::input::Trouble;
+use crate::input::{Answer, Trouble};
 use crate::intake::Judging;
 use crate::limits::DECISION_TRIES;
 use crate::lookup::allows;
@@ -163,14 +167,14 @@ impl Engine {
     }
 
     /// Makes a buildset of a scheduler, of the sources that are in it, unless no worker could build it.
-    fn submit_for(&mut self, scheduler: &Scheduler, new: NewBuildset) {
+    fn submit_for(&mut self, scheduler: &Scheduler, new: NewBuildset) -> Option<BuildsetId> {
         let wishes = self.wishes(scheduler, &scheduler.builders, None);
         if wishes.is_empty() {
             let name = &scheduler.name;
             self.outbox.warn(format!("scheduler `{name}` fires, but no configured worker fits its builders"));
-            return;
+            return None;
         }
-        self.submit(NewBuildset {
+        let made = self.submit(NewBuildset {
             reason: reason(scheduler),
             scheduler: Some(scheduler.name.clone()),
             properties: layered(new.properties, sourced(&scheduler.properties, &PropertySource::Scheduler)),
@@ -179,6 +183,10 @@ impl Engine {
             approve: scheduler.approve_untrusted && new.stamps.iter().any(|stamp| !stamp.trusted),
             ..new
         });
+        match made {
+            Answer::Buildset { id, .. } => Some(id),
+            _ => None,
+        }
     }
 
     /// Makes a buildset of a scheduler's defaults.

@@ -44,6 +44,8 @@ pub enum Parent {
     Rebuild(BuildId),
     /// A dependent scheduler made it when this set had passed.
     Dependent(BuildsetId),
+    /// A project that its own depends on had passed in this set, the last of all.
+    Pinged(BuildsetId),
     /// A step of this build triggered it.
     Triggered(BuildId),
 }

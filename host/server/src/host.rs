@@ -247,6 +247,7 @@ fn scheduler_view(loaded: &Loaded, scheduler: &Scheduler) -> SchedulerView {
             ("nightly", format!("{at}, if {branch} has changed{}", forced.unwrap_or_default()))
         }
         SchedulerKind::Dependent { upstream } => ("dependent", format!("when `{upstream}` has passed, its sources")),
+        SchedulerKind::Pinged { project } => ("pinged", format!("when what project `{project}` depends on has passed")),
         SchedulerKind::Try { .. } => ("try", "when a person has a patch".to_owned()),
         SchedulerKind::Triggerable => ("triggerable", "when a step triggers it".to_owned()),
         SchedulerKind::Force(_) => ("force", "when a person asks".to_owned()),

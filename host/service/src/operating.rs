@@ -18,7 +18,7 @@ impl Service {
         let mut with_state = |view: &SchedulerView| {
             // One that a reload has just brought is not in the engine yet.
             let position = now.iter().position(|now| now.name == view.name);
-            let nothing = || SchedulerNow { name: view.name.clone(), disabled: None, waiting: 0, next_at: None };
+            let nothing = || SchedulerNow::idle(view.name.clone());
             (view.clone(), position.map_or_else(nothing, |position| now.swap_remove(position)))
         };
         Ok(self.catalogue().schedulers.iter().map(&mut with_state).collect())

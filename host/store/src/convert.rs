@@ -7,6 +7,7 @@ mod locks;
 mod merge_key;
 mod network;
 mod person;
+mod pings;
 mod triggers;
 
 use serde::Deserialize as _;
@@ -242,10 +243,11 @@ fn outcome<R: Row>(word: &str) -> Result<Outcome, StoreError> {
 // --- buildsets and requests ----------------------------------------------------------------------------------------------------------
 
 pub(crate) fn buildset_to_row<'a>(buildset: &'a Buildset, bodies: &mut Vec<PatchBody<'a>>) -> BuildsetRow {
-    let (mut rebuild_of, mut dependent_on, mut triggered_by) = (None, None, None);
+    let (mut rebuild_of, mut dependent_on, mut triggered_by, mut pinged_by) = (None, None, None, None);
     match buildset.parent {
         Some(Parent::Rebuild(build)) => rebuild_of = Some(build.0),
         Some(Parent::Dependent(set)) => dependent_on = Some(set.0),
+        Some(Parent::Pinged(set)) => pinged_by = Some(set.0),
         Some(Parent::Triggered(build)) => triggered_by = Some(build.0),
         None => {}
     }
@@ -262,6 +264,7 @@ pub(crate) fn buildset_to_row<'a>(buildset: &'a Buildset, bodies: &mut Vec<Patch
         rebuild_of,
         dependent_on,
         triggered_by,
+        pinged_by,
         depth: buildset.depth,
         superseded: buildset.superseded,
         submitted_at: buildset.submitted_at.0,
@@ -277,7 +280,9 @@ pub(crate) fn buildset_to_row<'a>(buildset: &'a Buildset, bodies: &mut Vec<Patch
 pub(crate) fn buildset_from_row(row: BuildsetRow, find: &FindPatch<'_>) -> Result<Buildset, StoreError> {
     let rebuild = row.rebuild_of.map(|build| Parent::Rebuild(BuildId(build)));
     let dependent = row.dependent_on.map(|set| Parent::Dependent(BuildsetId(set)));
-    let parent = rebuild.or(dependent).or(row.triggered_by.map(|build| Parent::Triggered(BuildId(build))));
+    let triggered = row.triggered_by.map(|build| Parent::Triggered(BuildId(build)));
+    let pinged = row.pinged_by.map(|set| Parent::Pinged(BuildsetId(set)));
+    let parent = rebuild.or(dependent).or(triggered).or(pinged);
     Ok(Buildset {
         id: BuildsetId(row.id),
         reason: row.reason,
@@ -471,6 +476,8 @@ pub(crate) fn scheduler_to_row(state: &SchedulerState) -> SchedulerRow {
         done_until: state.done_until.map(|at| at.0),
         disabled: state.disabled.as_ref().map(halt::to_row),
         last_seen: last_seen::to_rows(&state.last_seen),
+        pings: pings::to_rows(&state.pings),
+        left_out: state.left_out.as_ref().map(pings::left_out_to_row),
     }
 }
 
@@ -486,6 +493,8 @@ pub(crate) fn scheduler_from_row(row: SchedulerRow) -> SchedulerState {
         done_until: row.done_until.map(Wall),
         last_seen: last_seen::from_rows(row.last_seen),
         disabled: row.disabled.map(halt::from_row),
+        pings: row.pings.into_iter().map(pings::from_row).collect(),
+        left_out: row.left_out.map(pings::left_out_from_row),
     }
 }
 

@@ -27,8 +27,8 @@ pub(crate) use halt::HaltRow;
 pub(crate) use journal::{EntryRow, RecordRow};
 pub(crate) use network::{AttemptRow, EndRow, NetworkRow, ProtocolRow};
 pub(crate) use outbox::{
-    BatchRow, CountersRow, DeliveryRow, LastSeenRow, NoticeRow, NoticeStateRow, OccasionRow, SchedulerRow, SubjectRow,
-    WorkerRow,
+    BatchRow, CountersRow, DeliveryRow, LastSeenRow, LeftOutRow, NoticeRow, NoticeStateRow, OccasionRow, PingRow,
+    SchedulerRow, SubjectRow, WorkerRow,
 };
 pub(crate) use person::PersonRow;
 pub(crate) use shared::{PatchRow, PropertiesRow, PropertyRow, PropertySourceRow, StampRow};

@@ -156,6 +156,10 @@ pub(crate) fn given_buildset() -> Buildset {
     Buildset { properties: [("package".to_owned(), property)].into(), ..open_buildset() }
 }
 
+pub(crate) fn pinged_buildset() -> Buildset {
+    Buildset { parent: Some(Parent::Pinged(BuildsetId(2))), ..open_buildset() }
+}
+
 pub(crate) fn request_in(state: RequestState) -> Request {
     Request {
         id: RequestId(5),
@@ -313,6 +317,17 @@ pub(crate) fn seeing_scheduler_state() -> SchedulerState {
     let bare = output::LastSeen { branch: None, revision: None, trusted: false, ..core.clone() };
     let last_seen = [(String::new(), bare), ("core".to_owned(), core)].into();
     SchedulerState { last_seen, ..SchedulerState::default() }
+}
+
+/// Of a scheduler that is pinged.
+pub(crate) fn pinged_scheduler_state() -> SchedulerState {
+    let ping = |wave, state| output::Ping { wave: BuildsetId(wave), from: "lib".to_owned(), state };
+    let left = output::LeftOut { wave: BuildsetId(1), project: "a".to_owned(), why: "buildset 2 failed".to_owned() };
+    SchedulerState {
+        pings: vec![ping(3, output::PingState::Building(BuildsetId(5))), ping(4, output::PingState::Waiting)],
+        left_out: Some(left),
+        ..SchedulerState::default()
+    }
 }
 
 pub(crate) fn disabled_scheduler_state() -> SchedulerState {

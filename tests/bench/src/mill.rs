@@ -356,6 +356,7 @@ fn scheduler(name: String, kind: SchedulerKind, builders: Vec<stampmill_model::B
         approve_untrusted: false,
         cancel_superseded: false,
         cancel_on_failure: false,
+        pings: None,
         reason: String::new(),
     }
 }

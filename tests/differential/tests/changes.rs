@@ -162,6 +162,7 @@ impl Case {
             cancel_superseded: false,
             cancel_on_failure: false,
             approve_untrusted: false,
+            pings: None,
             reason: String::new(),
         };
         let forge =

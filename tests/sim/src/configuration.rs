@@ -31,13 +31,14 @@ const KINDS: &[fn(&mut Dice) -> SchedulerKind] = &[
     |dice| SchedulerKind::Periodic { every: Milliseconds::from_seconds(dice.between(60, 600)) },
     |dice| SchedulerKind::Nightly { at: minutes(dice), only_if_changed: None },
     |dice| SchedulerKind::Dependent { upstream: scheduler_name(dice).into() },
+    |dice| SchedulerKind::Pinged { project: (*dice.pick(&PROJECTS[..PROJECTS.len() - 1])).to_owned() },
     |_| SchedulerKind::Triggerable,
     |_| SchedulerKind::Force(Form::default()),
 ];
 
 const SCHEDULERS_MOST: usize = 7;
 /// Of builders; the last is of those that have none.
-const PROJECTS: [&str; 3] = ["p0", "p1", ""];
+const PROJECTS: [&str; 5] = ["p0", "p1", "p2", "p3", ""];
 const TAGS: [&str; 3] = ["linux", "mac", "big"];
 const BRANCHES: [Option<&str>; 4] = [Some("main"), Some("main"), Some("dev"), None];
 
@@ -101,6 +102,7 @@ impl House {
                 approve_untrusted: dice.one_in(4),
                 cancel_superseded: dice.one_in(3),
                 cancel_on_failure: dice.one_in(3),
+                pings: pings(dice),
                 reason: String::new(),
             }
         });
@@ -199,6 +201,7 @@ fn change_scheduler(dice: &mut Dice, scheduler: &mut Scheduler) {
         5 => scheduler.cancel_superseded = !scheduler.cancel_superseded,
         6 => scheduler.cancel_on_failure = !scheduler.cancel_on_failure,
         7 => scheduler.absolute_stamps = dice.one_in(2),
+        8 => scheduler.pings = pings(dice),
         _ => {}
     }
 }
@@ -206,6 +209,7 @@ fn change_scheduler(dice: &mut Dice, scheduler: &mut Scheduler) {
 /// A configuration whose names all lead somewhere and in which nobody waits for himself, as the reader of the file makes sure.
 fn resolved(mut config: Config) -> Config {
     let builders: BTreeSet<_> = config.builders.iter().map(|builder| builder.name.clone()).collect();
+    let mut pinged = BTreeSet::new();
     for scheduler in &mut config.schedulers {
         scheduler.builders.retain(|name| builders.contains(name));
         if let SchedulerKind::Dependent { upstream } = &scheduler.kind
@@ -217,6 +221,18 @@ fn resolved(mut config: Config) -> Config {
             scheduler.kind,
             SchedulerKind::SingleBranch { .. } | SchedulerKind::Nightly { only_if_changed: Some(_), .. }
         );
+        if let SchedulerKind::Pinged { project } = &scheduler.kind
+            && !pinged.insert(project.clone())
+        {
+            scheduler.kind = SchedulerKind::Force(Form::default());
+        }
+        // What follows a ping begins no wave, and what builds trigger would begin ever more of them.
+        if matches!(
+            scheduler.kind,
+            SchedulerKind::Pinged { .. } | SchedulerKind::Dependent { .. } | SchedulerKind::Triggerable
+        ) {
+            scheduler.pings = None;
+        }
     }
     config.schedulers.retain(|scheduler| !scheduler.builders.is_empty());
     let locks: BTreeSet<_> = config.locks.iter().map(|lock| lock.name.clone()).collect();
@@ -262,12 +278,18 @@ fn project_name(dice: &mut Dice) -> String {
 /// In half of the houses nothing is shared; limits there may be in each.
 fn projects(dice: &mut Dice) -> Vec<Project> {
     let is_sharing = dice.one_in(2);
-    let mut project = |name: &&str| {
+    let mut project = |(number, name): (usize, &&str)| {
+        let depends_on = dice.without_one_in(2, &PROJECTS[..number]).into_iter().map(str::to_owned).collect();
         let shares = dice.between(1, 5);
         let shares = u32::try_from(shares).ok().filter(|_| is_sharing);
-        Project { name: (*name).to_owned(), shares, max_builds: *dice.pick(&[None, None, Some(1), Some(3)]) }
+        Project {
+            name: (*name).to_owned(),
+            shares,
+            max_builds: *dice.pick(&[None, None, Some(1), Some(3)]),
+            depends_on,
+        }
     };
-    PROJECTS.iter().take(2).map(&mut project).collect()
+    PROJECTS.iter().take(PROJECTS.len() - 1).enumerate().map(&mut project).collect()
 }
 
 /// Half of them as they are by default.
@@ -299,6 +321,10 @@ fn worker(dice: &mut Dice, number: usize) -> Worker {
 
 fn max_builds(dice: &mut Dice) -> Option<u32> {
     *dice.pick(&[None, None, Some(1), Some(2), Some(3)])
+}
+
+fn pings(dice: &mut Dice) -> Option<String> {
+    Some(project_name(dice)).filter(|project| !project.is_empty())
 }
 
 fn priority(dice: &mut Dice) -> i32 {

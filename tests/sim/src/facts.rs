@@ -217,6 +217,7 @@ pub(crate) fn takes_changes(kind: &SchedulerKind) -> bool {
         SchedulerKind::Nightly { only_if_changed, .. } => only_if_changed.is_some(),
         SchedulerKind::Periodic { .. }
         | SchedulerKind::Dependent { .. }
+        | SchedulerKind::Pinged { .. }
         | SchedulerKind::Try { .. }
         | SchedulerKind::Triggerable
         | SchedulerKind::Force(_) => false,

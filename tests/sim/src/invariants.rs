@@ -18,6 +18,7 @@ mod locks;
 mod merge_keys;
 mod merged;
 mod notices;
+mod pinging;
 mod queue;
 mod requests;
 mod retrying;
@@ -80,6 +81,7 @@ const INVARIANTS: &[(&str, Maker)] = &[
     ("a set that has failed is cancelled where its scheduler wants that", || Box::new(failing::Failing)),
     ("a build that has failed is tried again where its builder lists the cause", || Box::new(retrying::Retrying)),
     ("a set that has passed is followed once", || Box::<following::Following>::default()),
+    ("a project is built once in a wave, after what it depends on", || Box::<pinging::Pinging>::default()),
     ("what a build triggers is made once, told to its worker, and ends with it", || Box::new(triggers::Triggers)),
     ("locks are never over-held, and nobody takes one out of turn", || Box::new(locks::Locks)),
     ("steps take their locks at once and in turn, and give them back", || Box::new(step_locks::StepLocks)),

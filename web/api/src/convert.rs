@@ -209,12 +209,14 @@ pub(crate) fn buildset(set: model::Buildset) -> wire::Buildset {
             ("finished", Some(outcome.to_string()), !outcome.is_good(), Some(time(at)))
         }
     };
-    let (rebuild_of, dependent_on, triggered_by) = match set.parent {
-        Some(Parent::Rebuild(build)) => (Some(build.0), None, None),
-        Some(Parent::Dependent(set)) => (None, Some(set.0), None),
-        Some(Parent::Triggered(build)) => (None, None, Some(build.0)),
-        None => (None, None, None),
-    };
+    let (mut rebuild_of, mut dependent_on, mut triggered_by, mut pinged_by) = (None, None, None, None);
+    match set.parent {
+        Some(Parent::Rebuild(build)) => rebuild_of = Some(build.0),
+        Some(Parent::Dependent(set)) => dependent_on = Some(set.0),
+        Some(Parent::Pinged(set)) => pinged_by = Some(set.0),
+        Some(Parent::Triggered(build)) => triggered_by = Some(build.0),
+        None => {}
+    }
     wire::Buildset {
         id: set.id.0,
         reason: set.reason,
@@ -233,6 +235,7 @@ pub(crate) fn buildset(set: model::Buildset) -> wire::Buildset {
         rebuild_of,
         dependent_on,
         triggered_by,
+        pinged_by,
         superseded: set.superseded,
     }
 }
@@ -388,6 +391,8 @@ pub(crate) fn scheduler((scheduler, now): (service::SchedulerView, service::Sche
         filters: scheduler.filters,
         form: scheduler.form.as_ref().map(form::form),
         disabled: now.disabled.map(halt),
+        waits_for: now.waits_for,
+        left_out: now.left_out,
         waiting: now.waiting,
         next_at: now.next_at.map(time),
     }

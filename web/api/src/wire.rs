@@ -224,6 +224,8 @@ pub(crate) struct Buildset {
     pub dependent_on: Option<u64>,
     /// The build of which a step has triggered it.
     pub triggered_by: Option<u64>,
+    /// The buildset in which a project that its own depends on had passed, the last of all that it waited for.
+    pub pinged_by: Option<u64>,
     /// Whether a build of newer sources, with which a request of it was merged, has answered for it: its own were not built.
     pub superseded: bool,
 }
@@ -376,6 +378,10 @@ pub(crate) struct Scheduler {
     pub form: Option<Form>,
     /// Null while it is enabled.
     pub disabled: Option<Halt>,
+    /// The projects that it waits for before it builds its own.
+    pub waits_for: Vec<String>,
+    /// Why its project was not built with one that it depends on, if it has not been since.
+    pub left_out: Option<String>,
     /// How many changes wait with it.
     pub waiting: usize,
     /// When it makes a buildset next, as far as that is planned.

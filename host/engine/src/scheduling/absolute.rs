@@ -83,6 +83,7 @@ fn branch_of(kind: &SchedulerKind) -> Option<Option<&str>> {
         | SchedulerKind::AnyBranch { .. }
         | SchedulerKind::Periodic { .. }
         | SchedulerKind::Dependent { .. }
+        | SchedulerKind::Pinged { .. }
         | SchedulerKind::Try { .. }
         | SchedulerKind::Triggerable
         | SchedulerKind::Force(_) => None,

@@ -157,6 +157,7 @@ pub(crate) fn takes_changes(kind: &SchedulerKind) -> bool {
         SchedulerKind::Nightly { only_if_changed, .. } => only_if_changed.is_some(),
         SchedulerKind::Periodic { .. }
         | SchedulerKind::Dependent { .. }
+        | SchedulerKind::Pinged { .. }
         | SchedulerKind::Try { .. }
         | SchedulerKind::Triggerable
         | SchedulerKind::Force(_) => false,
@@ -169,6 +170,7 @@ fn stable_for(kind: &SchedulerKind) -> Option<Milliseconds> {
         SchedulerKind::Periodic { .. }
         | SchedulerKind::Nightly { .. }
         | SchedulerKind::Dependent { .. }
+        | SchedulerKind::Pinged { .. }
         | SchedulerKind::Try { .. }
         | SchedulerKind::Triggerable
         | SchedulerKind::Force(_) => None,
@@ -183,6 +185,7 @@ fn branch_of_batch(kind: &SchedulerKind, change: &Change) -> Option<String> {
         | SchedulerKind::Periodic { .. }
         | SchedulerKind::Nightly { .. }
         | SchedulerKind::Dependent { .. }
+        | SchedulerKind::Pinged { .. }
         | SchedulerKind::Try { .. }
         | SchedulerKind::Triggerable
         | SchedulerKind::Force(_) => None,

@@ -20,6 +20,9 @@ pub(super) fn refusal(scheduler: &Scheduler, change: &Change) -> Option<String> 
         SchedulerKind::Periodic { .. } => Some("builds at intervals, not on changes".to_owned()),
         SchedulerKind::Nightly { only_if_changed: None, .. } => Some("builds at set times, not on changes".to_owned()),
         SchedulerKind::Dependent { upstream } => Some(format!("builds when `{upstream}` has passed, not on changes")),
+        SchedulerKind::Pinged { project } => {
+            Some(format!("builds when what project `{project}` depends on has passed, not on changes"))
+        }
         SchedulerKind::Try { .. } => Some("builds patches, not changes".to_owned()),
         SchedulerKind::Triggerable => Some("builds when a step triggers it, not on changes".to_owned()),
         SchedulerKind::Force(_) => Some("builds when a person asks, not on changes".to_owned()),

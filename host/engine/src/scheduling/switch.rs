@@ -9,7 +9,7 @@ use crate::Engine;
 use crate::config::{Scheduler, SchedulerKind};
 use crate::input::{Answer, Refusal};
 use crate::outbox::Key;
-use crate::output::SchedulerNow;
+use crate::output::{LeftOut, SchedulerNow};
 use crate::timers::Timer;
 
 impl Engine {
@@ -62,6 +62,7 @@ impl Engine {
             SchedulerKind::SingleBranch { .. }
             | SchedulerKind::AnyBranch { .. }
             | SchedulerKind::Dependent { .. }
+            | SchedulerKind::Pinged { .. }
             | SchedulerKind::Try { .. }
             | SchedulerKind::Triggerable
             | SchedulerKind::Force(_) => {}
@@ -112,7 +113,8 @@ impl Engine {
 
     fn scheduler_now(&self, scheduler: &Scheduler, now: Now) -> SchedulerNow {
         let name = &scheduler.name;
-        let batches = self.schedulers.get(name).map(|state| state.batches.as_slice()).unwrap_or_default();
+        let state = self.schedulers.get(name);
+        let batches = state.map(|state| state.batches.as_slice()).unwrap_or_default();
         let quiet =
             batches.iter().filter_map(|batch| self.timers.due(&Timer::Batch(name.clone(), batch.branch.clone())));
         let steady = quiet.chain(self.timers.due(&Timer::Periodic(name.clone()))).min();
@@ -120,10 +122,17 @@ impl Engine {
         SchedulerNow {
             name: name.clone(),
             disabled: self.halt_of(name).cloned(),
+            waits_for: self.waits_for(name),
+            left_out: state.and_then(|state| state.left_out.as_ref()).map(in_a_sentence),
             waiting: batches.iter().map(|batch| batch.changes.len()).sum(),
             next_at: steady.map(on_wall).or_else(|| self.nights.due(name)),
         }
     }
+}
+
+fn in_a_sentence(left: &LeftOut) -> String {
+    let LeftOut { wave, project, why } = left;
+    format!("not built after buildset {wave}: project `{project}` has not passed: {why}")
 }
 
 fn in_words(halt: &Halt) -> String {

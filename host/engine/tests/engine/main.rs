@@ -13,6 +13,7 @@ mod merge_keys;
 mod merging;
 mod nightly;
 mod pausing;
+mod pinging;
 mod reloading;
 mod reporting;
 mod restarting;

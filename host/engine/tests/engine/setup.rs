@@ -107,6 +107,7 @@ pub(crate) fn scheduler(name: &str, kind: SchedulerKind, builders: &[&str]) -> S
         approve_untrusted: false,
         cancel_superseded: false,
         cancel_on_failure: false,
+        pings: None,
         reason: String::new(),
     }
 }

@@ -12,7 +12,7 @@ use crate::world::{World, orders, started};
 const NOTHING: [String; 0] = [];
 
 fn project(name: &str, shares: Option<u32>, max_builds: Option<u32>) -> Project {
-    Project { name: name.to_owned(), shares, max_builds }
+    Project { name: name.to_owned(), shares, max_builds, depends_on: Vec::new() }
 }
 
 fn of(project: &str) -> Builder {

@@ -75,7 +75,8 @@ async fn build(connection: &Connection, name: &str, as_json: bool) -> anyhow::Re
         (_, Some(original)) => format!("a rebuild of build {original}"),
         (Some(scheduler), None) => {
             let after = buildset.dependent_on.map(|set| format!(", as buildset {set} had passed"));
-            format!("scheduler `{}`{}", clean(scheduler), after.unwrap_or_default())
+            let pinged = buildset.pinged_by.map(|set| format!(", pinged by buildset {set}"));
+            format!("scheduler `{}`{}", clean(scheduler), after.or(pinged).unwrap_or_default())
         }
         (None, None) => "a submission".to_owned(),
     };

@@ -117,6 +117,7 @@ pub(crate) struct Buildset {
     pub(crate) owner: Option<String>,
     pub(crate) rebuild_of: Option<u64>,
     pub(crate) dependent_on: Option<u64>,
+    pub(crate) pinged_by: Option<u64>,
 }
 
 /// A change.

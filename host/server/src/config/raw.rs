@@ -89,6 +89,7 @@ pub(super) enum SchedulerKind {
     Periodic,
     Nightly,
     Dependent,
+    Pinged,
     Try,
     Triggerable,
     Force,
@@ -118,6 +119,8 @@ pub(super) struct Scheduler {
     pub(super) approve_untrusted: bool,
     pub(super) cancel_superseded: bool,
     pub(super) cancel_on_failure: bool,
+    /// The place of `pings`, if it is true.
+    pub(super) pings: Option<Span>,
     pub(super) reason: String,
     /// What a force scheduler asks of people.
     pub(super) entries: Vec<Entry>,
@@ -185,6 +188,7 @@ pub(super) struct Project {
     pub(super) name: At<String>,
     pub(super) shares: Option<u32>,
     pub(super) max_builds: Option<u32>,
+    pub(super) depends_on: Vec<At<String>>,
 }
 
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 mod building;
 mod giving;
 mod locking;
+mod pinging;
 mod scheduling;
 mod warnings;
 
@@ -48,6 +49,7 @@ pub(super) struct Resolved {
 pub(super) fn resolve(file: File, bundled: &[Bundled], folder: &Path, lock: &Lock, sink: &Sink) -> Resolved {
     names_are_unique(&file, sink);
     warnings::report(&file, sink);
+    let owners = pinging::owners(&file, sink);
     let shelf = Shelf::new(bundled, &file.plugins, folder, lock, sink);
     let secret_names = file.secrets.iter().map(|secret| secret.name.value.clone()).collect();
     let kind = |scheduler: &raw::Scheduler| (scheduler.name.value.clone(), scheduler.kind.value);
@@ -58,7 +60,7 @@ pub(super) fn resolve(file: File, bundled: &[Bundled], folder: &Path, lock: &Loc
     let (sources, change_sources) = scheduling::change_sources(file.change_sources, &checker);
     let codebases = file.codebases.and_then(|usage| checker.check(usage, uses::CODEBASES));
     let builder_names: Vec<String> = file.builders.iter().map(|builder| builder.name.value.clone()).collect();
-    let (schedulers, filters) = scheduling::schedulers(file.schedulers, &builder_names, &checker);
+    let (schedulers, filters) = scheduling::schedulers(file.schedulers, &builder_names, &owners, &checker);
     let asked = file.jobs.iter().map(|job| (job.name.value.clone(), job.parameters.clone()));
     let parameters = asked.collect();
     let lock_names: Vec<String> = file.locks.iter().map(|lock| lock.name.value.clone()).collect();

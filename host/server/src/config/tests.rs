@@ -5,6 +5,7 @@ mod forms;
 mod giving;
 mod granting;
 mod outline;
+mod pinging;
 mod pins;
 mod places;
 

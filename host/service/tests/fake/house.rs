@@ -156,8 +156,12 @@ impl Host for FakeHost {
 
     async fn schedulers(&self) -> Result<Vec<SchedulerNow>, Unavailable> {
         let halt = Halt { by: "ann".into(), reason: HOSTILE.into(), at: Wall(NOON) };
-        let now =
-            |name: &str, disabled, waiting, next_at| SchedulerNow { name: name.into(), disabled, waiting, next_at };
+        let now = |name: &str, disabled, waiting, next_at| SchedulerNow {
+            disabled,
+            waiting,
+            next_at,
+            ..SchedulerNow::idle(name.into())
+        };
         Ok(vec![
             now("quick", Some(halt), 3, None),
             now("force", None, 0, None),

@@ -28,6 +28,8 @@ pub(crate) struct BuildsetRow {
     #[serde(default, skip_serializing_if = "blank")]
     pub(crate) triggered_by: Option<u64>,
     #[serde(default, skip_serializing_if = "blank")]
+    pub(crate) pinged_by: Option<u64>,
+    #[serde(default, skip_serializing_if = "blank")]
     pub(crate) depth: u32,
     #[serde(default, skip_serializing_if = "blank")]
     pub(crate) superseded: bool,

@@ -63,6 +63,7 @@ fn cases() -> Vec<Case> {
         ("buildset-finished", finished_buildset()),
         ("buildset-triggered", triggered_buildset()),
         ("buildset-given", given_buildset()),
+        ("buildset-pinged", pinged_buildset()),
     ] {
         let row = buildset_to_row(&buildset, &mut Vec::new());
         cases.push(case(name, &row, buildset.clone(), move |row| buildset_from_row(row, &patches)));
@@ -100,6 +101,7 @@ fn cases() -> Vec<Case> {
         ("scheduler", scheduler_state()),
         ("scheduler-disabled", disabled_scheduler_state()),
         ("scheduler-last-seen", seeing_scheduler_state()),
+        ("scheduler-pinged", pinged_scheduler_state()),
     ] {
         cases.push(case(name, &scheduler_to_row(&state), state, |row| Ok(scheduler_from_row(row))));
     }

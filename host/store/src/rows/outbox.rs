@@ -28,6 +28,26 @@ pub(crate) struct SchedulerRow {
     pub(crate) disabled: Option<HaltRow>,
     #[serde(default, skip_serializing_if = "blank")]
     pub(crate) last_seen: Vec<LastSeenRow>,
+    #[serde(default, skip_serializing_if = "blank")]
+    pub(crate) pings: Vec<PingRow>,
+    #[serde(default, skip_serializing_if = "blank")]
+    pub(crate) left_out: Option<LeftOutRow>,
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct PingRow {
+    pub(crate) wave: u64,
+    pub(crate) from: String,
+    /// Of one that is built; without it, it waits.
+    #[serde(default, skip_serializing_if = "blank")]
+    pub(crate) buildset: Option<u64>,
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct LeftOutRow {
+    pub(crate) wave: u64,
+    pub(crate) project: String,
+    pub(crate) why: String,
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

@@ -56,7 +56,7 @@ impl Invariant for Following {
 fn follows(set: &Buildset) -> Option<BuildsetId> {
     match set.parent {
         Some(Parent::Dependent(followed)) => Some(followed),
-        Some(Parent::Rebuild(_) | Parent::Triggered(_)) | None => None,
+        Some(Parent::Rebuild(_) | Parent::Pinged(_) | Parent::Triggered(_)) | None => None,
     }
 }
 

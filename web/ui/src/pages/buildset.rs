@@ -36,6 +36,7 @@ pub(crate) async fn show(visitor: Visitor, At(id): At<u64>) -> Shown {
                 @match set.parent {
                     Some(Parent::Rebuild(build)) => { div { dt { "Repeats" } dd { a href=(words::build_address(build)) { "build " (build) } } } }
                     Some(Parent::Dependent(other)) => { div { dt { "After" } dd { a href=(words::buildset_address(other)) { "buildset " (other) } ", which passed" } } }
+                    Some(Parent::Pinged(other)) => { div { dt { "Pinged by" } dd { a href=(words::buildset_address(other)) { "buildset " (other) } ", in which a project that it depends on has passed" } } }
                     Some(Parent::Triggered(build)) => { div { dt { "Triggered by" } dd { a href=(words::build_address(build)) { "build " (build) } } } }
                     None => {}
                 }

@@ -42,6 +42,8 @@ fn card(view: &SchedulerView, state: &SchedulerNow, who: &Identity, now: Wall) -
             }
             p.quiet {
                 @if state.waiting > 0 { (words::count(state.waiting as u64, "change waits", "changes wait")) ". " }
+                @if !state.waits_for.is_empty() { "Waits for " (state.waits_for.join(", ")) ". " }
+                @if let Some(why) = &state.left_out { (words::sentence(why)) ". " }
                 @if let Some(at) = state.next_at { "Next at " (words::absolute(at)) "." }
             }
             (switch(view, state, who))

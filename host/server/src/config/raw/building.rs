@@ -217,7 +217,8 @@ pub(super) fn project(table: &mut Table<'_>) -> Option<Project> {
     let name = table.required_text("name", "name = \"app\"");
     let shares = count(table, "shares");
     let max_builds = count(table, "max-builds");
-    Some(Project { name: name?, shares, max_builds })
+    let depends_on = table.texts("depends-on").map(|list| list.value).unwrap_or_default();
+    Some(Project { name: name?, shares, max_builds, depends_on })
 }
 
 fn workers(table: &Table<'_>) -> (Vec<At<String>>, Vec<At<String>>) {

@@ -17,12 +17,13 @@ pub(super) fn change_source(table: &mut Table<'_>) -> Option<ChangeSource> {
     Some(ChangeSource { name: name?, usage: usage?, every, trusted, project })
 }
 
-const KINDS: [(&str, SchedulerKind); 8] = [
+const KINDS: [(&str, SchedulerKind); 9] = [
     ("single-branch", SchedulerKind::SingleBranch),
     ("any-branch", SchedulerKind::AnyBranch),
     ("periodic", SchedulerKind::Periodic),
     ("nightly", SchedulerKind::Nightly),
     ("dependent", SchedulerKind::Dependent),
+    ("pinged", SchedulerKind::Pinged),
     ("try", SchedulerKind::Try),
     ("triggerable", SchedulerKind::Triggerable),
     ("force", SchedulerKind::Force),
@@ -52,6 +53,7 @@ pub(super) fn scheduler(table: &mut Table<'_>) -> Option<Scheduler> {
     let approve_untrusted = flag(table, "approve-untrusted", false);
     let cancel_superseded = flag(table, "cancel-superseded", false);
     let cancel_on_failure = flag(table, "cancel-on-failure", false);
+    let pings = table.flag("pings").filter(|at| at.value).map(|at| at.span);
     let reason = optional(table, "reason").unwrap_or_default();
     let entries = form::entries(table);
     let reason_required = flag(table, "reason-required", false);
@@ -78,6 +80,7 @@ pub(super) fn scheduler(table: &mut Table<'_>) -> Option<Scheduler> {
         approve_untrusted,
         cancel_superseded,
         cancel_on_failure,
+        pings,
         reason,
         entries,
         reason_required,
@@ -124,8 +127,8 @@ fn filters(table: &Table<'_>) -> Vec<super::Use> {
 
 /// Keys that mean nothing for the kind are mistakes: they look as if they did something.
 fn check_keys_of_kind(table: &Table<'_>, scheduler: &Scheduler) {
-    use SchedulerKind::{AnyBranch, Dependent, Force, Nightly, Periodic, SingleBranch, Triggerable, Try};
-    let keys: [(&str, &[SchedulerKind], &str); 15] = [
+    use SchedulerKind::{AnyBranch, Dependent, Force, Nightly, Periodic, Pinged, SingleBranch, Triggerable, Try};
+    let keys: [(&str, &[SchedulerKind], &str); 16] = [
         ("branch", &[SingleBranch, Nightly], "single-branch` and `nightly"),
         ("branches", &[AnyBranch], "any-branch"),
         ("stable-for", &[SingleBranch, AnyBranch], "single-branch` and `any-branch"),
@@ -139,6 +142,11 @@ fn check_keys_of_kind(table: &Table<'_>, scheduler: &Scheduler) {
         ("parameter", &[Force], "force"),
         ("reason-required", &[Force], "force"),
         ("absolute-source-stamps", &[SingleBranch, Nightly], "single-branch` and `nightly"),
+        (
+            "pings",
+            &[SingleBranch, AnyBranch, Periodic, Nightly, Dependent, Triggerable, Force],
+            "single-branch`, `force` and the others but `try` and `pinged",
+        ),
         ("filter", &[SingleBranch, AnyBranch, Nightly], "single-branch`, `any-branch` and `nightly"),
         ("cancel-superseded", &[SingleBranch, AnyBranch, Nightly], "single-branch`, `any-branch` and `nightly"),
     ];
@@ -153,7 +161,7 @@ fn check_keys_of_kind(table: &Table<'_>, scheduler: &Scheduler) {
         table.sink().report(match (key, kind) {
             ("branch", AnyBranch) => problem.mend("write `branches = [\"…\"]`, or take kind `single-branch`"),
             ("branch", Dependent) => problem.mend("remove it: the sources are those of the scheduler in `upstream`"),
-            ("branch", Periodic | Try | Triggerable | Force) => problem
+            ("branch", Periodic | Pinged | Try | Triggerable | Force) => problem
                 .mend("give the branch with the codebase: `codebases.NAME = { repository = \"…\", branch = \"…\" }`"),
             ("branches", SingleBranch) => problem.mend("write `branch = \"…\"`, or take kind `any-branch`"),
             _ => problem,
@@ -163,7 +171,7 @@ fn check_keys_of_kind(table: &Table<'_>, scheduler: &Scheduler) {
         Periodic => table.require("every", "every = \"1h\""),
         Nightly => table.require("at", "at = \"0 3 * * *\""),
         Dependent => table.require("upstream", "upstream = \"NAME\""),
-        SingleBranch | AnyBranch | Try | Triggerable | Force => {}
+        SingleBranch | AnyBranch | Pinged | Try | Triggerable | Force => {}
     }
     check_nightly(table, scheduler);
     check_force(table, scheduler);

@@ -151,7 +151,8 @@ fn merge(merge: Option<&At<bool>>, plugin: Option<&raw::Use>, sink: &Sink) -> en
 }
 
 pub(super) fn project(project: raw::Project) -> engine::Project {
-    engine::Project { name: project.name.value, shares: project.shares, max_builds: project.max_builds }
+    let depends_on = project.depends_on.into_iter().map(|at| at.value).collect();
+    engine::Project { name: project.name.value, shares: project.shares, max_builds: project.max_builds, depends_on }
 }
 
 pub(super) fn worker(worker: raw::Worker) -> engine::Worker {

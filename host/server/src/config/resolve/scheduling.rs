@@ -80,12 +80,14 @@ fn poll_interval(usage: &mut raw::Use, beside: Option<At<Milliseconds>>, own_key
 pub(super) fn schedulers(
     schedulers: Vec<raw::Scheduler>,
     builders: &[String],
+    owners: &BTreeMap<String, String>,
     checker: &Checker<'_>,
 ) -> (Vec<engine::Scheduler>, Vec<Vec<PluginUse>>) {
     let mut resolved = (Vec::new(), Vec::new());
     check_upstreams(&schedulers, checker.sink);
     for scheduler in schedulers {
-        let Some(kind) = kind(&scheduler, checker.sink) else { continue };
+        let owner = owners.get(&scheduler.name.value);
+        let Some(kind) = kind(&scheduler, owner, checker.sink) else { continue };
         let what = format!("scheduler `{}`", scheduler.name.value);
         let mut named: Vec<&str> = Vec::new();
         for builder in &scheduler.builders {
@@ -115,6 +117,7 @@ pub(super) fn schedulers(
             approve_untrusted: scheduler.approve_untrusted,
             cancel_superseded: scheduler.cancel_superseded,
             cancel_on_failure: scheduler.cancel_on_failure,
+            pings: owner.filter(|_| scheduler.pings.is_some()).cloned(),
             reason: scheduler.reason,
         });
         resolved.1.push(filters);
@@ -123,7 +126,7 @@ pub(super) fn schedulers(
 }
 
 /// What is missing, or no calendar, was reported; there is no kind then.
-fn kind(scheduler: &raw::Scheduler, sink: &Sink) -> Option<engine::SchedulerKind> {
+fn kind(scheduler: &raw::Scheduler, owner: Option<&String>, sink: &Sink) -> Option<engine::SchedulerKind> {
     let stable_for = scheduler.stable_for.as_ref().map(|at| at.value);
     let branch = || scheduler.branch.as_ref().map(|at| at.value.clone());
     Some(match scheduler.kind.value {
@@ -149,6 +152,7 @@ fn kind(scheduler: &raw::Scheduler, sink: &Sink) -> Option<engine::SchedulerKind
         raw::SchedulerKind::Dependent => {
             engine::SchedulerKind::Dependent { upstream: scheduler.upstream.as_ref()?.value.as_str().into() }
         }
+        raw::SchedulerKind::Pinged => engine::SchedulerKind::Pinged { project: owner?.clone() },
         raw::SchedulerKind::Try => engine::SchedulerKind::Try { trusted: scheduler.trusted },
         raw::SchedulerKind::Triggerable => engine::SchedulerKind::Triggerable,
         raw::SchedulerKind::Force => {

@@ -193,7 +193,8 @@ fn a_project_has_shares_and_a_limit_where_the_file_says_so_and_one_without_build
     let text =
         format!("[[project]]\nname = \"app\"\nshares = 3\nmax-builds = 4\n[[project]]\nname = \"ap\"\n{OUTLINE}");
     let engine = loaded(&Folder::with(&text)).engine;
-    let project = |name: &str, shares, max_builds| Project { name: name.to_owned(), shares, max_builds };
+    let project =
+        |name: &str, shares, max_builds| Project { name: name.to_owned(), shares, max_builds, depends_on: Vec::new() };
     assert_eq!(engine.projects, [project("app", Some(3), Some(4)), project("ap", None, None)]);
     let warnings = warnings(&text);
     assert!(warnings.iter().any(|warning| warning.message() == "project `ap` has no builder"), "{warnings:?}");
