@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use stampmill_model::{
     Build, BuildId, BuildOrder, BuildState, BuilderName, Job, LockName, LockState, Merged, Milliseconds, Network,
-    RequestId, RequestState, Steady, Step, StepPlan, StepState, WorkerName,
+    RequestId, RequestState, Steady, Step, StepState, WorkerName,
 };
 
 use crate::Engine;
@@ -366,7 +366,7 @@ impl Engine {
     pub(crate) fn dispatch(&mut self, id: BuildId, builder: &Builder) {
         let Some(open) = self.builds.get(&id) else { return };
         let mut build = Arc::clone(&open.build);
-        if !is_of_job(&build, &builder.job) {
+        if !build.steps.iter().map(|step| &step.name).eq(builder.job.steps.iter().map(|step| &step.name)) {
             Arc::make_mut(&mut build).steps = self.waiting_steps(&builder.job);
             if let Some(open) = self.builds.get_mut(&id) {
                 open.build = Arc::clone(&build);
@@ -399,12 +399,4 @@ impl Engine {
     pub(crate) fn bar_of(&self, request: RequestId, worker: &WorkerName) -> Option<&Bar> {
         self.bars.get(&(request, worker.clone())).filter(|bar| bar.until > self.now.steady)
     }
-}
-
-/// Whether the steps of a build are those of a job.
-fn is_of_job(build: &Build, job: &Job) -> bool {
-    let is_of_plan = |(step, plan): (&Step, &StepPlan)| {
-        step.name == plan.name && step.locks.iter().map(|lock| &lock.name).eq(plan.locks.iter().map(|lock| &lock.name))
-    };
-    build.steps.len() == job.steps.len() && build.steps.iter().zip(&job.steps).all(is_of_plan)
 }

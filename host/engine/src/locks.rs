@@ -93,6 +93,13 @@ impl Engine {
         wanted.map(|(lock, access)| HeldLock { name: lock.name.clone(), scope: lock.scope, access }).collect()
     }
 
+    /// Whether a build has, and will want in its steps, what a builder says now.
+    pub(crate) fn has_locks_of(&self, build: &Build, builder: &Builder) -> bool {
+        let configured = builder.job.steps.iter().flat_map(|step| self.locks_for(&step.locks));
+        build.locks == self.locks_for(&builder.locks)
+            && build.steps.iter().flat_map(|step| step.locks.clone()).eq(configured)
+    }
+
     /// A build has its locks from now on.
     pub(crate) fn take_locks(&mut self, build: &Build) {
         for (key, access) in LockKey::of(build) {

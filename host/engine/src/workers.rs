@@ -114,6 +114,10 @@ impl Engine {
         let fits = position.is_some_and(|position| self.lookup.fits(&builder_name).binary_search(&position).is_ok());
         let builder = self.lookup.builder(&builder_name).map(|position| &config.builders[position]);
         match builder {
+            Some(builder) if !self.has_locks_of(&open.build, builder) => {
+                let summary = format!("the locks of builder `{builder_name}` are others now");
+                self.finish_build(id, Ending::undone(summary, self.now.wall));
+            }
             Some(builder) if fits && self.has_tier(worker, builder) => self.dispatch(id, builder),
             Some(_) => {
                 let summary = format!("builder `{builder_name}` is no longer for worker `{worker}`");

@@ -208,9 +208,7 @@ async fn a8_03_a_step_waits_for_its_lock_while_its_build_runs_and_a_host_that_is
 
     ensure!(host.typed(&["force", "first"]).await?.code == 0);
     let first = host.wait_for("/api/v1/builds?builder=first", |builds| deploy(builds, "lock_state", "held")).await?;
-    ensure!(
-        first["steps"][1]["locks"] == json!([{ "name": "db", "scope": "host", "access": "exclusive" }])
-    );
+    ensure!(first["steps"][1]["locks"] == json!([{ "name": "db", "scope": "host", "access": "exclusive" }]));
     for name in ["second", "third"] {
         ensure!(host.typed(&["force", name]).await?.code == 0);
         let waits = |builds: &Value| deploy(builds, "lock_state", "waiting");

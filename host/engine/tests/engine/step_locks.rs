@@ -194,3 +194,16 @@ fn a_worker_that_asks_out_of_turn_gets_no_lock() {
     assert_eq!(end_step(&mut world, build), NOTHING);
     assert_eq!(want(&mut world, build), NOTHING, "the step has ended");
 }
+
+#[test]
+fn a_build_that_did_not_arrive_goes_back_when_its_locks_are_others_meanwhile() {
+    let whole = apart(Builder { locks: uses(&[("db", Exclusive)]), ..builder("a") });
+    let locks = [("db", 1, LockScope::Host)];
+    let mut world = world(config(&locks, vec![whole]));
+    world.force(force("a"));
+    world.leave("w1", false);
+    world.reload(config(&locks, vec![testing("a", &[("db", Exclusive)])]));
+    assert_eq!(started(&world.connect("w1", 9)), ["a/2 on w1"]);
+    let after = world.build(2);
+    assert_eq!((after.locks.len(), after.steps[1].locks.len(), after.attempt), (0, 1, 1));
+}

@@ -1,7 +1,7 @@
 //! Nothing happens in the world before the writes that it follows from are durable.
 
 use stampmill_engine::{Answer, Effect, Output};
-use stampmill_model::{Build, BuildState, BuildsetId, TriggerState};
+use stampmill_model::{Build, BuildState, BuildsetId, LockState, Step as BuildStep, StepState, TriggerState};
 
 use super::{Finding, Invariant, expect};
 use crate::facts::{Facts, Step};
@@ -47,7 +47,10 @@ impl Invariant for Effects {
             }),
             // The step may be over by now.
             Effect::TellLocks { worker, build, step } => durable.builds.get(build).is_none_or(|it| {
-                it.worker == *worker && it.steps.get(*step as usize).is_some_and(|step| !step.locks.is_empty())
+                let told = |step: &BuildStep| {
+                    step.lock_state == LockState::Held || matches!(step.state, StepState::Finished { .. })
+                };
+                it.worker == *worker && it.steps.get(*step as usize).is_some_and(told)
             }),
             Effect::Report { notice } => {
                 !facts.said.notices.contains_key(&notice.id)

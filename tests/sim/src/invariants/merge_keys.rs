@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use stampmill_engine::Input;
 use stampmill_engine::config::Merge;
-use stampmill_model::{MergeKey, RequestId, RequestState};
+use stampmill_model::{MergeKey, Request, RequestId, RequestState};
 
 use super::{Finding, Invariant, expect};
 use crate::facts::{Facts, Step};
@@ -19,7 +19,8 @@ impl Invariant for MergeKeys {
     fn handled(&mut self, facts: &Facts, step: &Step<'_>) -> Finding {
         if step.input.is_none() {
             // What was not durable is gone, and asked again.
-            self.0.retain(|id, _| facts.said.requests.get(id).is_some_and(|it| it.merge_key != MergeKey::Awaited));
+            let is_answered = |it: &Request| !matches!(it.merge_key, MergeKey::Unasked | MergeKey::Awaited);
+            self.0.retain(|id, _| facts.said.requests.get(id).is_some_and(|it| is_answered(it)));
         }
         for written in step.written {
             let Written::Request { before: Some(before), after } = written else { continue };

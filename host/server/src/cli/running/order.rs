@@ -123,7 +123,7 @@ impl Plan {
                 None if with.contains_key(name) => continue,
                 None => parameter.unanswered(""),
             };
-            if parameter.required && value.as_ref().is_none_or(|value| *value == Value::from("")) {
+            if parameter.required && value.as_ref().is_none_or(|value| value == "") {
                 return Err(refused(format!("is missing; give it with `-p {name}=…`")));
             }
             with.extend(value.map(|value| (name.clone(), Property { value, source: PropertySource::Job })));

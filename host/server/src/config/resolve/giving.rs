@@ -34,7 +34,7 @@ pub(super) fn given(
             }
             Some((_, Ok(None))) | None => parameter.unanswered(""),
         };
-        if parameter.required && value.as_ref().is_none_or(|value| *value == Value::from("")) {
+        if parameter.required && value.as_ref().is_none_or(|value| value == "") {
             let problem = Problem::error(asker.span.clone(), format!("{what} gives no `{name}`"));
             let mut mend = format!("add `with = {{ {name} = … }}`");
             if !parameter.label.is_empty() {
