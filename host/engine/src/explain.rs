@@ -1,6 +1,10 @@
 //! Why a request waits, from the engine's state.
 
+mod change;
+
 use stampmill_model::{BuildId, BuildState, MergeKey, Request, RequestId, RequestState, WorkerName};
+
+pub use change::ChangeWait;
 
 use crate::Engine;
 use crate::config::{Builder, Worker};

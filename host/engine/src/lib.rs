@@ -50,7 +50,7 @@ use stampmill_model::{
 };
 
 pub use config::{Config, OccasionKind};
-pub use explain::Explanation;
+pub use explain::{ChangeWait, Explanation};
 pub use input::{Answer, Input, Refusal, ReplyTo};
 pub use output::{Effect, Output, Write};
 pub use properties::NAMES_OF_BUILD;

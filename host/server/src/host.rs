@@ -4,8 +4,8 @@ use std::sync::{Arc, PoisonError, RwLock, Weak};
 
 use async_trait::async_trait;
 use stampmill_engine::config::{ChangeSourceKind as Kind, Scheduler, SchedulerKind};
-use stampmill_engine::{Answer, Explanation, Input};
-use stampmill_model::{ChangeSourceName, Digest, RequestId};
+use stampmill_engine::{Answer, ChangeWait, Explanation, Input};
+use stampmill_model::{ChangeId, ChangeSourceName, Digest, RequestId};
 use stampmill_runtime::{HookRequest, Surroundings};
 use stampmill_service::{
     Ask, BuilderView, Catalogue, ChangeSourceKind, ChangeSourceView, Event, Figures, HookAnswer, HookCall, Host,
@@ -91,6 +91,10 @@ impl Host for RunningHost {
                 Ok(HookAnswer { status: reply.status, body: reply.body })
             }
         }
+    }
+
+    async fn explain_change(&self, change: ChangeId) -> Result<Vec<ChangeWait>, Unavailable> {
+        self.shared.driver.view(move |engine, _| engine.explain_change(change)).await.map_err(unavailable)
     }
 
     async fn explain_request(&self, request: RequestId) -> Result<Option<Explanation>, Unavailable> {

@@ -1,7 +1,7 @@
 //! Why requests wait, from the engine.
 
-use stampmill_engine::Explanation;
-use stampmill_model::{Build, BuildState, RequestId, RequestState};
+use stampmill_engine::{ChangeWait, Explanation};
+use stampmill_model::{Build, BuildState, ChangeId, RequestId, RequestState};
 
 use crate::door::Service;
 use crate::error::ServiceError;
@@ -55,6 +55,12 @@ impl Service {
         };
         let merging = request.merge_key.in_words().map(|words| format!("; {words}")).unwrap_or_default();
         Ok(Explanation { summary: summary + &merging, position: None, workers: Vec::new() })
+    }
+
+    /// What a change waits for at the schedulers that have not built it yet.
+    pub async fn explain_change(&self, who: &Identity, id: ChangeId) -> Result<Vec<ChangeWait>, ServiceError> {
+        self.read(who, move |reading| reading.change(id)).await?;
+        Ok(self.host.explain_change(id).await?)
     }
 
     /// Each waiting request with one sentence why it waits; the first ones only, as each is a question to the engine.

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use stampmill_engine::input::{Force, Rebuild, Submission, Try};
-use stampmill_engine::{Answer, Explanation, Input, ReplyTo};
-use stampmill_model::{BuildId, ChangeSourceName, Outcome, RequestId, SchedulerName, SeenChange, Wall, WorkerName};
+use stampmill_engine::{Answer, ChangeWait, Explanation, Input, ReplyTo};
+use stampmill_model::{
+    BuildId, ChangeId, ChangeSourceName, Outcome, RequestId, SchedulerName, SeenChange, Wall, WorkerName,
+};
 use tokio::sync::broadcast;
 
 use crate::event::Event;
@@ -25,6 +27,9 @@ pub trait Host: Send + Sync + 'static {
 
     /// Why an open request waits; `None` for one that is not open.
     async fn explain_request(&self, request: RequestId) -> Result<Option<Explanation>, Unavailable>;
+
+    /// What a change waits for at the schedulers that have not built it yet.
+    async fn explain_change(&self, change: ChangeId) -> Result<Vec<ChangeWait>, Unavailable>;
 
     /// Configured workers in the order of the file, with their connections.
     async fn workers(&self) -> Result<Vec<WorkerView>, Unavailable>;

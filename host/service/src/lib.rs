@@ -44,11 +44,11 @@ pub use view::{
 };
 pub use watching::Watching;
 
-pub use stampmill_engine::Explanation;
 pub use stampmill_engine::config::{CodebaseDefault, OccasionKind};
 pub use stampmill_engine::form::{self, Fault, Form};
 pub use stampmill_engine::input::{SourceChoice, StampChoice};
 pub use stampmill_engine::output::{Notice, NoticeState, Subject};
+pub use stampmill_engine::{ChangeWait, Explanation};
 pub use stampmill_store::logs::{CompressedLog, Lines, LogError, LogInfo, RawLog};
 pub use stampmill_store::{
     BuildFilter, BuildsIn, BuildsetFilter, ChangeFilter, Page, PersonPatch, RequestFilter, Store,

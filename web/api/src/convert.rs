@@ -279,6 +279,10 @@ pub(crate) fn explanation(explanation: service::Explanation) -> wire::Explanatio
     }
 }
 
+pub(crate) fn change_wait(wait: service::ChangeWait) -> wire::ChangeWait {
+    wire::ChangeWait { scheduler: wait.scheduler.to_string(), reason: wait.reason, until: wait.until.map(time) }
+}
+
 pub(crate) fn change(change: model::Change) -> wire::Change {
     let seen = change.seen;
     wire::Change {

@@ -187,8 +187,8 @@ fn building() -> Vec<Route> {
 fn leading() -> Vec<Route> {
     use Verb::{Get, Post};
     use wire::{
-        ApproveBody, Buildset, Change, ChangeBody, ChangesTaken, Done, Explanation, List, Made, ReasonBody, Request,
-        SubmitBody, TryBody,
+        ApproveBody, Buildset, Change, ChangeBody, ChangeWait, ChangesTaken, Done, Explanation, List, Made, ReasonBody,
+        Request, SubmitBody, TryBody,
     };
     vec![
         Route::new(Get, "/api/v1/changes", READ, "Changes, newest first", work::changes)
@@ -198,6 +198,8 @@ fn leading() -> Vec<Route> {
             .sent::<ChangeBody>()
             .created::<ChangesTaken>(),
         Route::new(Get, "/api/v1/changes/{id}", READ, "A change", work::change).json::<Change>(),
+        Route::new(Get, "/api/v1/changes/{id}/explain", READ, "What a change waits for", work::explain_change)
+            .json::<List<ChangeWait>>(),
         Route::new(Get, "/api/v1/buildsets", READ, "Buildsets, newest first", work::buildsets)
             .asked::<work::BuildsetsQuery>()
             .json::<List<Buildset>>(),

@@ -301,6 +301,16 @@ pub(crate) struct Change {
     pub buildsets: Vec<u64>,
 }
 
+/// What a change waits for at a scheduler that has not built it yet.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ChangeWait {
+    pub scheduler: String,
+    /// One sentence.
+    pub reason: String,
+    /// When that ends; null where no clock decides it.
+    pub until: Option<Time>,
+}
+
 /// What a scheduler made of a change.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Decision {

@@ -157,6 +157,15 @@ pub(crate) async fn explain(State(door): State<Door>, Who(who): Who, At(id): At<
     Ok(Json(convert::explanation(door.service.explain_request(&who, RequestId(id)).await?)))
 }
 
+pub(crate) async fn explain_change(
+    State(door): State<Door>,
+    Who(who): Who,
+    At(id): At<u64>,
+) -> Answer<wire::List<wire::ChangeWait>> {
+    let waits = door.service.explain_change(&who, ChangeId(id)).await?;
+    Ok(Json(convert::whole(waits.into_iter().map(convert::change_wait))))
+}
+
 pub(crate) async fn cancel_request(
     State(door): State<Door>,
     Who(who): Who,

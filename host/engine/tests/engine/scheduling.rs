@@ -2,7 +2,7 @@ use stampmill_engine::config::{CodebaseDefault, Scheduler, SchedulerKind};
 use stampmill_engine::input::{Force, SourceChoice, Submission};
 use stampmill_engine::{Answer, Config, Effect, Input, ReplyTo};
 use stampmill_model::{
-    BuildsetId, ChangeId, Milliseconds, PropertySource, RequestId, SeenChange, SourceStamp, Verdict,
+    BuildsetId, ChangeId, Milliseconds, PropertySource, RequestId, SeenChange, SourceStamp, Verdict, Wall,
 };
 
 use crate::setup::{
@@ -458,4 +458,41 @@ fn on_every_worker_makes_a_request_for_each_that_fits() {
     world.force(force("linux"));
     let wanted: Vec<_> = world.store.requests.values().filter_map(|request| request.only_worker.clone()).collect();
     assert_eq!(wanted, ["w1".into(), "w3".into()]);
+}
+
+fn waits(world: &World, change: u64) -> Vec<(String, Option<u64>)> {
+    let waits = world.engine.explain_change(ChangeId(change)).into_iter();
+    let until = |at: Wall| (at.0 - world.now.wall.0) / 1000;
+    waits.map(|wait| (format!("{}: {}", wait.scheduler, wait.reason), wait.until.map(until))).collect()
+}
+
+#[test]
+fn a_change_says_what_it_waits_for_at_each_scheduler_and_until_when() {
+    let stable_for = Some(Milliseconds::from_seconds(60));
+    let slow =
+        scheduler("slow", SchedulerKind::SingleBranch { branch: Some("main".to_owned()), stable_for }, &["linux"]);
+    let mut world = with(vec![filtered(on_main("quick", &["linux"]), 1), slow]);
+    world.push(vec![seen("ann", "r1")]);
+    world.pass(10);
+    let quiet = "slow: it is built when nothing more comes until then";
+    assert_eq!(
+        waits(&world, 1),
+        [("quick: its filters are being asked".to_owned(), None), (quiet.to_owned(), Some(50))]
+    );
+    judge(&mut world, 1, &[(Verdict::Unimportant, "docs")]);
+    assert_eq!(waits(&world, 1)[0], ("quick: it waits for an important change".to_owned(), None));
+    world.push(vec![seen("ann", "r2")]);
+    assert_eq!(waits(&world, 1)[1].0, "slow: it is built with 1 more when nothing else comes until then");
+    assert_eq!(waits(&world, 2)[1].1, Some(60), "the timer began anew");
+    world.tell(Input::SchedulerDisabled {
+        scheduler: "slow".into(),
+        by: "ann".to_owned(),
+        reason: "the compiler".to_owned(),
+        reply: ReplyTo(1),
+    });
+    assert!(waits(&world, 1)[1].0.starts_with("slow: the scheduler is disabled by ann"), "{:?}", waits(&world, 1));
+    world.tell(Input::SchedulerEnabled { scheduler: "slow".into(), reply: ReplyTo(2) });
+    world.pass(60);
+    assert_eq!(waits(&world, 2), [("quick: its filters are being asked".to_owned(), None)]);
+    assert_eq!(waits(&world, 99), []);
 }

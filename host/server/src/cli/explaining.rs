@@ -9,7 +9,7 @@ use super::connection::Connection;
 use super::failure::Failure;
 use super::output::{clean, first_line, say, say_json, table};
 use super::waiting::named_build;
-use super::wire::{Build, Buildset, Change, Explanation, Request, read};
+use super::wire::{Build, Buildset, Change, ChangeWait, Explanation, List, Request, read};
 
 /// Explains.
 pub(crate) async fn run(args: ExplainArgs) -> anyhow::Result<ExitCode> {
@@ -110,8 +110,9 @@ async fn change_line(connection: &Connection, id: u64) -> anyhow::Result<String>
 
 async fn change(connection: &Connection, id: &str, as_json: bool) -> anyhow::Result<()> {
     let value: Value = connection.get(&["changes", id], &[]).await?;
+    let waits = connection.get(&["changes", id, "explain"], &[]).await?;
     if as_json {
-        return say_json(&value);
+        return say_json(&json!({ "change": value, "waits": waits["items"] }));
     }
     let change: Change = read(value)?;
     let revision = change.revision.as_deref().unwrap_or("no revision");
@@ -131,6 +132,11 @@ async fn change(connection: &Connection, id: &str, as_json: bool) -> anyhow::Res
     let rows: Vec<Vec<String>> = change.decisions.into_iter().map(decision).collect();
     if !rows.is_empty() {
         table(&["SCHEDULER", "VERDICT", "WHY"], &rows)?;
+    }
+    let List { items } = read::<List<ChangeWait>>(waits)?;
+    for ChangeWait { scheduler, reason, until } in items {
+        let until = until.map(|until| format!(", until {}", clean(&until))).unwrap_or_default();
+        say(format!("scheduler `{}`: {}{until}", clean(&scheduler), clean(&reason)))?;
     }
     for set in &change.buildsets {
         say(format!("it is in buildset {set}"))?;

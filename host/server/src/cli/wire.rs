@@ -102,6 +102,14 @@ pub(crate) struct Explanation {
     pub(crate) workers: Vec<WorkerReason>,
 }
 
+/// What a change waits for at a scheduler.
+#[derive(Deserialize, Debug)]
+pub(crate) struct ChangeWait {
+    pub(crate) scheduler: String,
+    pub(crate) reason: String,
+    pub(crate) until: Option<String>,
+}
+
 /// Why a worker does not run it.
 #[derive(Deserialize, Debug)]
 pub(crate) struct WorkerReason {

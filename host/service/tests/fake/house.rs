@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use stampmill_engine::{Answer, Explanation, Write};
+use stampmill_engine::{Answer, ChangeWait, Explanation, Write};
 use stampmill_model::*;
 use stampmill_service::*;
 use stampmill_store::logs::Frame;
@@ -119,6 +119,11 @@ impl Host for FakeHost {
             position: Some(1),
             workers: vec![("w1".into(), "lacks the tag windows".into())],
         }))
+    }
+
+    async fn explain_change(&self, change: ChangeId) -> Result<Vec<ChangeWait>, Unavailable> {
+        let wait = |until| ChangeWait { scheduler: "quick".into(), reason: format!("waits for {HOSTILE}"), until };
+        Ok(if change == ChangeId(1) { vec![wait(None), wait(Some(Wall(NOON)))] } else { Vec::new() })
     }
 
     async fn workers(&self) -> Result<Vec<WorkerView>, Unavailable> {

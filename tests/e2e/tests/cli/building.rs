@@ -67,6 +67,7 @@ async fn a2_25_a2_26_a_change_sent_by_hand_is_built_with_its_properties() -> any
     host.wait_for("/api/v1/changes/2", |change| change["decided"].as_bool().filter(|decided| *decided)).await?;
     let said = fine(&host, &["explain", "change", "2"]).await?;
     assert!(said.out.contains("quick") && said.out.contains("unimportant"), "{said:?}");
+    assert!(said.out.contains("scheduler `quick`: it waits for an important change"), "{said:?}");
     fine(&host, &["change", "--author", "Cy", "--repository", "/elsewhere.git", "--branch", "main"]).await?;
     host.wait_for("/api/v1/changes/3", |change| change["decided"].as_bool().filter(|decided| *decided)).await?;
     let said = fine(&host, &["explain", "change", "3"]).await?;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 use stampmill_model::{Change, ChangeId, PersonId, Wall};
+use stampmill_service::ChangeWait;
 use stampmill_service::accounts::wall_now;
 
 use super::{At, Shown};
@@ -19,13 +20,14 @@ pub(crate) async fn show(visitor: Visitor, At(id): At<u64>) -> Shown {
         Ok((change, known))
     });
     let (change, known) = visitor.or_page(read.await)?;
+    let waits = visitor.or_page(visitor.ui.service.explain_change(&visitor.who, change.id).await)?;
     let seen = &change.seen;
     let now = wall_now();
     let body = html! {
         h1 { "Change #" (change.id) }
         (facts(&change, &known, now))
         @if !seen.comments.is_empty() { pre.comment { (words::shortened(&seen.comments, 10_000)) } }
-        section #decisions data-live { (decisions(&change)) }
+        section #decisions data-live { (decisions(&change)) (waiting(&waits, now)) }
         @if !seen.files.is_empty() {
             h2 { "Files (" (seen.files.len()) ")" }
             ul.files { @for file in seen.files.iter().take(FILES_SHOWN) { li { code { (file) } } } }
@@ -87,6 +89,14 @@ fn decisions(change: &Change) -> Markup {
         }
         @if !change.buildsets.is_empty() {
             p { "Built in " @for (position, set) in change.buildsets.iter().enumerate() { @if position > 0 { ", " } a href={ "/buildsets/" (set) } { "buildset #" (set) } } "." }
+        }
+    }
+}
+
+fn waiting(waits: &[ChangeWait], now: Wall) -> Markup {
+    html! {
+        @for wait in waits {
+            p.wait { "Scheduler " strong { (wait.scheduler) } ": " (wait.reason) @if let Some(until) = wait.until { ", in " (words::length(until.0.saturating_sub(now.0))) } "." }
         }
     }
 }
